@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/tidemark-go/tidemark"
+	"github.com/tidemark-go/tidemark/checkpoint"
+)
+
+// saveAttempts bounds how often a save that lost the race for the job starts over. Each time it pays for the changed bytes
+// again, and a job with that many writers has a problem that a person should see.
+const saveAttempts = 4
+
+// saved is what save prints with --json.
+type saved struct {
+	Checkpoint   uint64   `json:"checkpoint"`
+	Job          string   `json:"job"`
+	Epoch        uint64   `json:"epoch"`
+	Parts        int64    `json:"parts"`
+	Bytes        int64    `json:"bytes"`
+	NewBytes     int64    `json:"new_bytes"`
+	StoredBytes  int64    `json:"stored_bytes"`
+	Tags         []string `json:"tags"`
+	Requests     requests `json:"requests"`
+	Seconds      float64  `json:"seconds"`
+	TokenFetches int64    `json:"token_fetches"`
+	Attempts     int      `json:"attempts"`
+}
+
+func newSaveCommand(a *app) *cobra.Command {
+	var (
+		tag       string
+		immutable []string
+	)
+	cmd := &cobra.Command{
+		Use:   "save DIR STORE",
+		Short: "Save a directory as the job's next checkpoint, only what changed",
+		Long: `Save a directory as the job's next checkpoint. What the latest checkpoint already holds does not travel again.
+The save is atomic: it is visible whole, or not at all. It takes the job over from an owner that may be running;
+somebody who commits meanwhile wins, and the save starts over.`,
+		Example: `  tidemark save ./state file:///tmp/checkpoints --job orders
+  tidemark save ./state file:///tmp/checkpoints --job orders --tag before-upgrade --immutable '*.sst'`,
+	}
+	cmd.Flags().StringVar(&tag, "tag", "", "tag the checkpoint, so that it is never retired")
+	cmd.Flags().StringArrayVar(&immutable, "immutable", nil, "files that never change once written, e.g. '*.sst' (repeatable)")
+	a.jobFlag(cmd)
+	return storeVerb(a, cmd, func(ctx context.Context, storeURL string, rest []string) error {
+		dir := rest[0]
+		if err := checkDirectory(dir); err != nil {
+			return err
+		}
+		for _, pattern := range immutable {
+			if _, err := path.Match(pattern, ""); err != nil {
+				return usagef("--immutable %q is not a pattern: %v", pattern, err)
+			}
+		}
+		return a.withStore(ctx, storeURL, func(store *tidemark.Store) error {
+			job, err := a.selectJob(ctx, store)
+			if errors.Is(err, checkpoint.ErrNotFound) {
+				return usagef("the store has no job yet: name the one to save").hinted("add --job NAME")
+			}
+			if err != nil {
+				return err
+			}
+			fill := func(w *checkpoint.Writer) error { return w.AddDir("", dir, checkpoint.Immutable(immutable...)) }
+			return a.save(ctx, store, job, tag, fill)
+		})
+	})
+}
+
+func (a *app) save(ctx context.Context, store *tidemark.Store, job, tag string, fill func(*checkpoint.Writer) error) error {
+	started := time.Now()
+	for attempt := 1; ; attempt++ {
+		p := a.startProgress("saved")
+		info, err := store.Save(ctx, job, fill, &checkpoint.SaveOptions{Tag: tag, Progress: &p.Progress})
+		p.stop()
+		if errors.Is(err, checkpoint.ErrConflict) && attempt < saveAttempts {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		result := saved{
+			Checkpoint: info.Checkpoint, Job: info.Job, Epoch: info.Epoch, Parts: info.Parts, Bytes: info.Bytes,
+			NewBytes: info.NewBytes, StoredBytes: info.StoredBytes, Tags: tagsOf(info), Requests: requestsOf(info.Requests),
+			Seconds: time.Since(started).Seconds(), TokenFetches: store.Credentials().Fetches, Attempts: attempt,
+		}
+		if a.json {
+			return a.printJSON(result)
+		}
+		return a.printf("saved checkpoint %d of job %s: %s, %s, %s new, %s stored, %s, in %s\n", result.Checkpoint, result.Job,
+			plural(result.Parts, "part"), humanBytes(result.Bytes), humanBytes(result.NewBytes), humanBytes(result.StoredBytes),
+			result.Requests, humanDuration(time.Since(started)))
+	}
+}
+
+// checkDirectory refuses what is not a directory before anything else is tried: a mistyped path is a mistake in the call.
+func checkDirectory(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return usagef("directory %s does not exist", dir).hinted("check the path; arguments are DIR, then STORE")
+	case err != nil:
+		return fileError("look at directory", dir, err)
+	case !info.IsDir():
+		return usagef("%s is not a directory", dir).hinted("save takes a directory; put the file into one")
+	}
+	return nil
+}
+
+// tagsOf is never nil, so that JSON says [] and not null.
+func tagsOf(info checkpoint.Info) []string {
+	if info.Tags == nil {
+		return []string{}
+	}
+	return info.Tags
+}
