@@ -180,10 +180,12 @@ func openError(storeURL string, err error) error {
 	} else if !errors.Is(err, checkpoint.ErrInvalid) && !errors.Is(err, checkpoint.ErrUnsupported) {
 		return fmt.Errorf("open %s: %w", redactURL(storeURL), err)
 	}
-	var detail *checkpoint.Error
 	hint := "a store is gs://bucket/prefix, file:///dir or mem://name"
-	if errors.As(err, &detail) && detail.Hint != "" {
-		hint = detail.Hint
+	if detail, ok := errors.AsType[*checkpoint.Error](err); ok {
+		hint = orElse(detail.Hint, hint)
+		if detail.Err != nil {
+			err = detail.Err
+		}
 	}
 	return usagef("open store %s: %s", redactURL(storeURL), oneLine(err.Error())).hinted(hint)
 }

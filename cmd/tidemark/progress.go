@@ -29,16 +29,21 @@ type progress struct {
 // startProgress watches an operation named by verb ("saved"). Stop it before anything else is written.
 func (a *app) startProgress(verb string) *progress {
 	file, isFile := a.err.(*os.File)
-	p := &progress{
-		verb: verb, out: a.err, isTerminal: isFile && term.IsTerminal(int(file.Fd())),
-		started: time.Now(), quit: make(chan struct{}), done: make(chan struct{}),
-	}
-	if a.quiet {
-		close(p.done)
-	} else {
-		go p.watch()
-	}
+	p := newProgress(verb, a.err, isFile && term.IsTerminal(int(file.Fd())))
+	p.start(a.quiet)
 	return p
+}
+
+func newProgress(verb string, out io.Writer, isTerminal bool) *progress {
+	return &progress{verb: verb, out: out, isTerminal: isTerminal, started: time.Now(), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (p *progress) start(quiet bool) {
+	if quiet {
+		close(p.done)
+		return
+	}
+	go p.watch()
 }
 
 func (p *progress) stop() {
