@@ -14,6 +14,7 @@ const (
 	ClassList
 	ClassDelete
 	ClassHead
+	classRetry // not a request of its own: how many of the others were repetitions
 	classes
 )
 
@@ -23,13 +24,14 @@ type Meter struct{ n [classes]atomic.Int64 }
 // Requests is a snapshot of a Meter.
 type Requests struct {
 	Put, Get, List, Delete, Head int64
+	Retries                      int64 // how many of them repeated a failed one
 }
 
 // Snapshot reads the counters.
 func (m *Meter) Snapshot() Requests {
 	return Requests{
 		Put: m.n[ClassPut].Load(), Get: m.n[ClassGet].Load(), List: m.n[ClassList].Load(),
-		Delete: m.n[ClassDelete].Load(), Head: m.n[ClassHead].Load(),
+		Delete: m.n[ClassDelete].Load(), Head: m.n[ClassHead].Load(), Retries: m.n[classRetry].Load(),
 	}
 }
 
@@ -48,3 +50,5 @@ func Count(ctx context.Context, c Class) {
 		m.n[c].Add(1)
 	}
 }
+
+func countRetry(ctx context.Context) { Count(ctx, classRetry) }

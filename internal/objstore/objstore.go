@@ -24,7 +24,7 @@ const Absent Version = ""
 type Info struct {
 	Key      string
 	Size     int64
-	Version  Version
+	Version  Version   // empty where a store would have to read the object to know it: a plain file
 	Modified time.Time // shown to people only; no decision rests on it
 	// CRC32C is the Castagnoli checksum of the whole object, valid only if HasCRC32C: a plain file has none.
 	CRC32C    uint32
@@ -39,7 +39,7 @@ type Traits struct {
 }
 
 // Store is a flat, strongly consistent key space. Keys are slash-separated, relative, valid UTF-8, without empty, "."
-// or ".." segments. All methods are safe for concurrent use, make one attempt, honour their context, count
+// or ".." segments; CheckKey has the details, and a bad key is KindInvalid. All methods are safe for concurrent use, make one attempt, honour their context, count
 // themselves into the context's Meter, and return a *Error.
 type Store interface {
 	// Get reads a whole object of at most limit bytes (larger: KindTooLarge, without reading it all)

@@ -1,0 +1,36 @@
+//go:build unix
+
+package filestore
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// tryLock takes the exclusive lock on f if nobody has it.
+func tryLock(f *os.File) (bool, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var lockErr error
+	err = conn.Control(func(fd uintptr) {
+		for {
+			lockErr = unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB)
+			if !errors.Is(lockErr, unix.EINTR) {
+				return
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return false, err
+	case errors.Is(lockErr, unix.EWOULDBLOCK):
+		return false, nil
+	case lockErr != nil:
+		return false, &os.PathError{Op: "flock", Path: f.Name(), Err: lockErr}
+	}
+	return true, nil
+}

@@ -1,0 +1,167 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/tidemark-go/tidemark/internal/objstore"
+)
+
+func list(t *testing.T, ctx context.Context, s objstore.Store, prefix string) []string {
+	t.Helper()
+	var keys []string
+	for info, err := range s.List(ctx, prefix) {
+		if err != nil {
+			t.Fatalf("list %q: %v", prefix, err)
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys
+}
+
+func listDirs(t *testing.T, ctx context.Context, s objstore.Store, prefix string) []string {
+	t.Helper()
+	var keys []string
+	for key, err := range s.Dirs(ctx, prefix) {
+		if err != nil {
+			t.Fatalf("dirs %q: %v", prefix, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func fill(t *testing.T, ctx context.Context, s objstore.Store, keys []string) {
+	t.Helper()
+	work := make(chan string)
+	var writers sync.WaitGroup
+	for range 8 {
+		writers.Go(func() {
+			for key := range work {
+				if _, err := s.Put(ctx, key, []byte(key), objstore.Absent); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for _, key := range keys {
+		work <- key
+	}
+	close(work)
+	writers.Wait()
+}
+
+// listOrder has keys whose order in a directory tree differs from the order of their bytes: "-" and "." sort before "/", "0" after.
+func listOrder(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	if got := list(t, ctx, s, ""); len(got) != 0 {
+		t.Fatalf("an empty store lists %q", got)
+	}
+	keys := []string{
+		"a!", "a-b", "a.b", "a.c/d", "a/b", "a/b-c", "a/b.c/x", "a0/x-", "aa/z", "b%", "b%41/x", "b/c-", "c/c/c/c", "c/c/c-c", "Z", "é", "z/é/ü", "日",
+	}
+	fill(t, ctx, s, keys)
+	slices.Sort(keys)
+	if got := list(t, ctx, s, ""); !slices.Equal(got, keys) {
+		t.Errorf("listed %q\nwant   %q", got, keys)
+	}
+}
+
+func listPrefix(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	keys := []string{"job-1/HEAD", "job-1/data/1", "job-10/HEAD", "job-2/HEAD", "job-2/data/11", "job-2/data/12", "job-2/data/2/x"}
+	fill(t, ctx, s, keys)
+	for prefix, want := range map[string][]string{
+		"job-1": keys[:3], "job-1/": keys[:2], "job-2/data/1": keys[4:6], "job-2/data/2": keys[6:], "job-2/data/2/": keys[6:],
+		"job-2/HEAD": {"job-2/HEAD"}, "job-2/HEAD/": nil, "job-3": nil, "j": keys, "none/": nil, "job-2/data/2/x/": nil,
+	} {
+		if got := list(t, ctx, s, prefix); !slices.Equal(got, want) {
+			t.Errorf("prefix %q: %q, want %q", prefix, got, want)
+		}
+	}
+	for info, err := range s.List(ctx, "job-1/d") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, version := get(t, ctx, s, info.Key)
+		checkInfo(t, info, "job-1/data/1", "job-1/data/1", version)
+	}
+}
+
+func listPages(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	var keys []string
+	for i := range 2300 {
+		keys = append(keys, fmt.Sprintf("p/%05d", i))
+	}
+	fill(t, ctx, s, append(slices.Clone(keys), "o", "q"))
+	if got := list(t, ctx, s, "p/"); !slices.Equal(got, keys) {
+		t.Errorf("%d keys, want %d in order", len(got), len(keys))
+	}
+	n := 0
+	for range s.List(ctx, "p/") {
+		if n++; n == 3 {
+			break
+		}
+	}
+	type resumer interface {
+		ListAfter(ctx context.Context, prefix, after string) iter.Seq2[objstore.Info, error]
+	}
+	if r, ok := s.(resumer); ok {
+		for _, from := range []int{0, 998, 999, 1000, 2298, 2299} {
+			n := from
+			for info, err := range r.ListAfter(ctx, "p/", keys[from]) {
+				if n++; err != nil || info.Key != keys[n] {
+					t.Fatalf("after %s: %v, %v", keys[from], info, err)
+				}
+			}
+			if n != len(keys)-1 {
+				t.Errorf("after %s: %d keys", keys[from], n-from)
+			}
+		}
+	}
+}
+
+// listConsistent checks a listing right after each change.
+func listConsistent(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	for i := range 20 {
+		key := fmt.Sprintf("c/%d/x", i)
+		put(t, ctx, s, key, "x", objstore.Absent)
+		if got := list(t, ctx, s, "c/"); !slices.Equal(got, []string{key}) {
+			t.Fatalf("right after the put: %q", got)
+		}
+		if err := s.Delete(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+		if got := list(t, ctx, s, "c/"); len(got) != 0 {
+			t.Fatalf("right after the deletion: %q", got)
+		}
+		if got := listDirs(t, ctx, s, "c/"); len(got) != 0 {
+			t.Fatalf("directories right after the deletion: %q", got)
+		}
+	}
+}
+
+func dirs(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	fill(t, ctx, s, []string{"a/1", "a/2/3", "a-b/x", "b", "c/d/e/f", "c/d/e/g", "c/h", "cc/i"})
+	for prefix, want := range map[string][]string{
+		"": {"a-b/", "a/", "c/", "cc/"}, "a": {"a-b/", "a/"}, "a/": {"a/2/"}, "c": {"c/", "cc/"}, "c/": {"c/d/"}, "c/d/": {"c/d/e/"}, "b": nil, "none/": nil,
+	} {
+		if got := listDirs(t, ctx, s, prefix); !slices.Equal(got, want) {
+			t.Errorf("dirs of %q: %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+func dirsPages(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	var keys, want []string
+	for i := range 1100 {
+		keys = append(keys, fmt.Sprintf("j/%04d/HEAD", i), fmt.Sprintf("j/%04d/m", i))
+		want = append(want, fmt.Sprintf("j/%04d/", i))
+	}
+	fill(t, ctx, s, keys)
+	if got := listDirs(t, ctx, s, "j/"); !slices.Equal(got, want) {
+		t.Errorf("%d directories, want %d in order", len(got), len(want))
+	}
+}
