@@ -15,8 +15,8 @@ const (
 
 // CheckKey reports why key is not one that every store can hold, as a KindInvalid *Error, or nil.
 // Beyond the rules of Store, control characters are refused (gocloud rewrites some, XML listings cannot carry others),
-// and so are segments that end in a dot: that covers "." and "..", gocloud rewrites "../" even inside "a../b",
-// and Azure and Windows drop the dot.
+// segments that end in a dot (that covers "." and ".."; gocloud rewrites "../" even inside "a../b", Azure and Windows drop
+// the dot), and "__0x", which gocloud rewrites too: the object would have another name, and another place in a listing.
 func CheckKey(op, key string) error {
 	if key == "" {
 		return invalid(op, key, "the key is empty")
@@ -57,6 +57,9 @@ func checkSegments(op, key string, segments []string) error {
 func checkText(op, key, s string) error {
 	if !utf8.ValidString(s) {
 		return invalid(op, key, "the key is not valid UTF-8")
+	}
+	if strings.Contains(s, "__0x") {
+		return invalid(op, key, `the key holds "__0x"`)
 	}
 	for _, r := range s {
 		if r < ' ' || r == 0x7f {

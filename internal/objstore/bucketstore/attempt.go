@@ -1,0 +1,79 @@
+package bucketstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/tidemark-go/tidemark/internal/objstore"
+)
+
+// attempt is one call of a Store method.
+type attempt struct {
+	class objstore.Class
+
+	mu     sync.Mutex
+	broken error
+}
+
+type attemptKey struct{}
+
+func withAttempt(ctx context.Context, class objstore.Class) context.Context {
+	return context.WithValue(ctx, attemptKey{}, &attempt{class: class})
+}
+
+// oneAttempt counts requests as they leave, and stops the storage client from resuming a broken download: whatever its
+// retry policy, it asks for the rest at once and again and again, without a pause.
+type oneAttempt struct{ base http.RoundTripper }
+
+func (t oneAttempt) RoundTrip(r *http.Request) (*http.Response, error) {
+	base := t.base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	a, ok := r.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return base.RoundTrip(r)
+	}
+	if err := a.failure(); err != nil {
+		if r.Body != nil {
+			err = errors.Join(err, r.Body.Close())
+		}
+		return nil, err
+	}
+	if r.Method == http.MethodGet {
+		// Otherwise net/http asks for gzip, and a proxy that grants it costs the length and the checksum.
+		r = r.Clone(r.Context())
+		r.Header.Set("Accept-Encoding", "identity")
+	}
+	objstore.Count(r.Context(), a.class)
+	resp, err := base.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &watchedBody{resp.Body, a}
+	return resp, nil
+}
+
+func (a *attempt) failure() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.broken
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	a *attempt
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.a.mu.Lock()
+		b.a.broken = err
+		b.a.mu.Unlock()
+	}
+	return n, err
+}
