@@ -1,0 +1,275 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errDown = &Error{Kind: Unavailable, Source: "test server", Err: errors.New("HTTP 503 Service Unavailable")}
+
+// during makes a server fail from the moment a test turns it on.
+type outage struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (o *outage) set(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = err
+}
+
+func (o *outage) fails(int, time.Duration) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+// Point 5: an outage in the stale window is not seen by anybody, costs few requests, and ends soon.
+func TestOutageWhileStale(t *testing.T) {
+	for name, failure := range map[string]error{"503": errDown, "hanging": errHang} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var o outage
+				s := &server{life: time.Hour, renewBefore: 5 * time.Minute, fails: o.fails}
+				c := New(s, nil)
+				defer closing(t, c)
+				first, _ := get(t, c)
+				time.Sleep(55 * time.Minute)
+				get(t, c)
+				o.set(failure)
+				for s.fetches() == 1 {
+					time.Sleep(10 * time.Millisecond)
+				}
+				for range 600 {
+					time.Sleep(100 * time.Millisecond)
+					if _, took := get(t, c); took != 0 {
+						t.Fatalf("a caller waited %v", took)
+					}
+				}
+				if n := s.fetches() - 1; n > 12 || n < 8 {
+					t.Errorf("%d requests in an outage of a minute", n)
+				}
+				o.set(nil)
+				time.Sleep(6100 * time.Millisecond)
+				if second, _ := get(t, c); second == first {
+					t.Error("not refreshed 6 s after the recovery")
+				}
+			})
+		})
+	}
+}
+
+// Point 5: an outage that outlasts the token: never served after, and over within a second and a half.
+func TestOutagePastExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outage
+		s := &server{life: time.Hour, renewBefore: 5 * time.Minute, fails: o.fails}
+		c := New(s, nil)
+		defer closing(t, c)
+		first, _ := get(t, c)
+		time.Sleep(50 * time.Minute)
+		o.set(errDown)
+		var dark time.Time
+		for dark.IsZero() {
+			time.Sleep(100 * time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			token, err := c.Get(ctx)
+			cancel()
+			switch left := time.Until(first.Expiry()); {
+			case err != nil && left > 2*time.Second:
+				t.Fatalf("with %v left: %v", left, err)
+			case err == nil && time.Until(token.Expiry()) < time.Second:
+				t.Fatalf("served a token with %v left", time.Until(token.Expiry()))
+			case err != nil:
+				dark = time.Now()
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		waited := make(chan time.Time, 1)
+		go func() {
+			if _, err := c.Get(t.Context()); err != nil {
+				t.Error(err)
+			}
+			waited <- time.Now()
+		}()
+		time.Sleep(10 * time.Second)
+		before := s.fetches()
+		time.Sleep(20 * time.Second)
+		if n := s.fetches() - before; n > 60 || n < 15 {
+			t.Errorf("%d requests in 20 s while somebody waits", n)
+		}
+		o.set(nil)
+		recovered := time.Now()
+		if took := (<-waited).Sub(recovered); took > 1500*time.Millisecond {
+			t.Errorf("the recovery was noticed after %v", took)
+		}
+	})
+}
+
+// Trap 36: at the start of a pod everybody shares the retries, not one failure.
+func TestPodStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{life: time.Hour, fails: func(_ int, at time.Duration) error {
+			if at < 3*time.Second {
+				return &Error{Kind: Unavailable, Err: errors.New("connection refused")}
+			}
+			return nil
+		}}
+		c := New(s, nil)
+		defer closing(t, c)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				if _, err := c.Get(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		began := time.Now()
+		wg.Wait()
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("served %v after the start, 1 s after the recovery was promised", took)
+		}
+		if n := s.fetches(); n > 25 {
+			t.Errorf("%d requests in 3 s", n)
+		}
+	})
+}
+
+// Point 5: the error after the deadline says what was asked, how often, for how long, and the last answer.
+func TestDeadlineError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{fails: func(int, time.Duration) error { return errDown }}
+		c := New(s, nil)
+		defer closing(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		defer cancel()
+		_, err := c.Get(ctx)
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Kind != Unavailable || e.Attempts != s.fetches() || e.Elapsed != 8*time.Second {
+			t.Fatalf("got %#v", err)
+		}
+		for _, part := range []string{"test server", "attempts in 8s", "503"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not say %q", err, part)
+			}
+		}
+	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		t.Run(map[bool]string{false: "cold", true: "stale"}[held], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var o outage
+				s := &server{life: time.Hour, renewBefore: 5 * time.Minute, fails: o.fails}
+				c := New(s, nil)
+				defer closing(t, c)
+				if held {
+					get(t, c)
+					time.Sleep(54 * time.Minute)
+				}
+				o.set(&Error{Kind: Unavailable, Err: errors.New("HTTP 429"), RetryAfter: 5 * time.Second})
+				before := s.fetches()
+				go func() {
+					time.Sleep(time.Millisecond)
+					for s.fetches() == before {
+						time.Sleep(time.Millisecond)
+					}
+					time.Sleep(10*time.Second - 2*time.Millisecond)
+					if n := s.fetches() - before; n > 2 {
+						t.Errorf("%d requests in 10 s, each answered with: come back in 5 s", n)
+					}
+					o.set(nil)
+				}()
+				get(t, c)
+				time.Sleep(2 * time.Minute)
+				if _, took := get(t, c); took != 0 {
+					t.Errorf("waited %v", took)
+				}
+			})
+		})
+	}
+}
+
+// Point 6: a refusal ends the wait of everybody at once, is remembered for a moment, and not for ever.
+func TestRefusalIsFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outage
+		o.set(&Error{Kind: Refused, Err: errors.New("HTTP 403")})
+		s := &server{life: time.Hour, fails: o.fails}
+		c := New(s, nil)
+		defer closing(t, c)
+		began := time.Now()
+		for range 1000 {
+			if _, err := c.Get(t.Context()); !errors.Is(err, ErrRefused) {
+				t.Fatalf("got %v", err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := s.fetches(); n > 15 {
+			t.Errorf("%d requests in %v for an account that is refused", n, time.Since(began))
+		}
+		o.set(nil)
+		time.Sleep(finalCap)
+		get(t, c)
+	})
+}
+
+// An answer that may mean "not ready yet" is asked for again for a while, then believed.
+func TestSettling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{fails: func(int, time.Duration) error {
+			return &Error{Kind: Misconfigured, Err: errors.New("HTTP 404"), settle: 15 * time.Second}
+		}}
+		c := New(s, nil)
+		defer closing(t, c)
+		began := time.Now()
+		_, err := c.Get(t.Context())
+		if took := time.Since(began); took < 15*time.Second || took > 17*time.Second || !errors.Is(err, ErrMisconfigured) {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// Point 7: however many report a token, it is fetched once; a service that refuses all tokens causes no storm.
+func TestInvalidate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{life: time.Hour, latency: 100 * time.Millisecond}
+		c := New(s, nil)
+		defer closing(t, c)
+		first, _ := get(t, c)
+		s.revoke()
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				c.Invalidate(first)
+				if second, _ := get(t, c); second == first {
+					t.Error("the refused token is still served")
+				}
+			})
+		}
+		wg.Wait()
+		second, _ := get(t, c)
+		c.Invalidate(first)
+		if third, _ := get(t, c); third != second || s.fetches() != 2 {
+			t.Errorf("%d fetches for one refused token", s.fetches())
+		}
+		for range 600 {
+			time.Sleep(time.Second)
+			token, _ := get(t, c)
+			c.Invalidate(token)
+		}
+		if n := s.fetches(); n > 15 {
+			t.Errorf("%d fetches in 10 min of refusals", n)
+		}
+	})
+}
