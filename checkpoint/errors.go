@@ -131,3 +131,29 @@ func permissionHint(err error) string {
 	}
 	return "grant " + oe.Permission + " to " + oe.Principal
 }
+
+// wrap gives any error of a lower layer the public form; an *Error keeps what it already says.
+func wrap(err error, op, job string, checkpoint uint64) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	kind, hint := kindOf(err)
+	if kind == nil {
+		return fmt.Errorf("%s: %w", where(op, job, checkpoint), err)
+	}
+	return &Error{Kind: kind, Op: op, Job: job, Checkpoint: checkpoint, Hint: hint, Err: err}
+}
+
+func where(op, job string, checkpoint uint64) string {
+	switch {
+	case job == "":
+		return op
+	case checkpoint == 0:
+		return fmt.Sprintf("%s job %q", op, job)
+	}
+	return fmt.Sprintf("%s job %q checkpoint %d", op, job, checkpoint)
+}

@@ -3,26 +3,25 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
-// Checkpoint is a committed, immutable set of parts.
-type Checkpoint struct{}
+// Checkpoint is a committed, immutable set of parts. Safe for concurrent use.
+type Checkpoint struct {
+	job      *Job
+	retained *format.Retained
+	info     Info
+}
 
 // Info is what HEAD says of it.
-func (c *Checkpoint) Info() Info { return Info{} }
-
-// Parts lists the parts in the order of their names. The first call reads the manifest.
-func (c *Checkpoint) Parts(ctx context.Context) ([]PartInfo, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Metadata returns the job's own values.
-func (c *Checkpoint) Metadata(ctx context.Context) (map[string][]byte, error) {
-	return nil, errors.ErrUnsupported
-}
+func (c *Checkpoint) Info() Info { return c.info }
 
 // PartInfo describes one part.
 type PartInfo struct {
@@ -48,48 +47,228 @@ const (
 	KindSymlink   PartKind = "symlink"
 )
 
-// Open reads one part; every byte is verified before it is handed on. ErrNotFound if there is no such part. ctx bounds all reads.
-func (c *Checkpoint) Open(ctx context.Context, part string) (*PartReader, error) {
-	return nil, errors.ErrUnsupported
+var (
+	kinds   = map[format.Part_Kind]PartKind{format.Part_STREAM: KindStream, format.Part_FILE: KindFile, format.Part_DIRECTORY: KindDirectory, format.Part_SYMLINK: KindSymlink}
+	methods = map[format.Part_Method]string{format.Part_FULL: "full", format.Part_PAGES: "pages", format.Part_IDENTITY: "identity"}
+)
+
+// Parts lists the parts in the order of their names. The first call reads the manifest.
+func (c *Checkpoint) Parts(ctx context.Context) ([]PartInfo, error) {
+	m, err := c.manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]PartInfo, len(m.Parts))
+	for i, p := range m.Parts {
+		infos[i] = PartInfo{
+			Name: string(p.Name), Kind: kinds[p.Kind], Bytes: int64(p.Size), NewBytes: int64(p.NewBytes), Chunks: int64(p.Chunks),
+			Mode: fs.FileMode(p.Mode).Perm(), Method: methods[p.Method], Reason: p.Reason,
+		}
+		if p.ModifiedNs != 0 {
+			infos[i].Modified = time.Unix(0, p.ModifiedNs).UTC()
+		}
+	}
+	return infos, nil
 }
 
-// PartReader reads one part, in sequence or at random.
-type PartReader struct {
-	io.ReadSeekCloser
-	io.ReaderAt
+// Metadata returns the job's own values.
+func (c *Checkpoint) Metadata(ctx context.Context) (map[string][]byte, error) {
+	m, err := c.manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]byte, len(m.Metadata))
+	for _, e := range m.Metadata {
+		out[e.Key] = slices.Clone(e.Value)
+	}
+	return out, nil
 }
 
-// Size is the length of the part in bytes.
-func (r *PartReader) Size() int64 { return 0 }
-
-// RestoreOptions tune a restore.
-type RestoreOptions struct {
-	Match    string // only parts whose name (below the prefix) matches this glob: * and ? stay inside a segment, ** crosses them
-	Force    bool   // into a directory that is not empty: files of equal name are replaced, others stay
-	Progress *Progress
+func (c *Checkpoint) manifestKey() string {
+	return format.ManifestKey(c.job.name, c.retained.Id, c.retained.ManifestNonce)
 }
 
-// RestoreReport says what a restore did.
-type RestoreReport struct {
-	Checkpoint uint64
-	Parts      int64
-	Bytes      int64
-	Requests   Requests
+// manifest reads the manifest and holds it against what HEAD says of it.
+func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
+	hash := format.Hash(c.retained.ManifestHash)
+	if m, ok := c.job.store.manifests.Get(hash); ok {
+		return m, nil
+	}
+	b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize))
+	if err != nil {
+		return nil, c.explain(ctx, err, "", c.manifestKey())
+	}
+	m, err := c.decodeManifest(b)
+	if err != nil {
+		return nil, &Error{Kind: decodeKind(err), Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Object: c.manifestKey(), Err: err,
+			Hint: "restore another checkpoint; verify lists what is damaged"}
+	}
+	c.job.store.manifests.Add(hash, m)
+	return m, nil
 }
 
-// RestoreDir writes the parts prefix/... (prefix "": all) below dir, creating it. Nothing partial is left under its final name. A stream
-// becomes a file. ErrInvalid if dir is not empty and Force is not set, or a name would leave dir; ErrNotFound if no part is selected.
-func (c *Checkpoint) RestoreDir(ctx context.Context, prefix, dir string, opts *RestoreOptions) (RestoreReport, error) {
-	return RestoreReport{}, errors.ErrUnsupported
+func (c *Checkpoint) decodeManifest(b []byte) (*format.Manifest, error) {
+	if uint64(len(b)) != c.retained.ManifestSize || format.Sum(b) != format.Hash(c.retained.ManifestHash) {
+		// A newer or foreign object says so itself; anything else is damage.
+		if _, err := format.DecodeManifest(b); errors.Is(err, format.ErrNewer) || errors.Is(err, format.ErrForeign) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: the manifest is not the one that HEAD names", format.ErrCorrupt)
+	}
+	m, err := format.DecodeManifest(b)
+	if err != nil {
+		return nil, err
+	}
+	if m.Job != c.job.name || m.Id.Epoch != c.retained.Id.Epoch || m.Id.Checkpoint != c.retained.Id.Checkpoint {
+		return nil, fmt.Errorf("%w: the manifest is of job %q, checkpoint %d", format.ErrCorrupt, m.Job, m.Id.Checkpoint)
+	}
+	return m, nil
 }
 
-// Pin keeps the checkpoint from being retired until the lease is released or ttl has passed, whoever trims.
-func (c *Checkpoint) Pin(ctx context.Context, holder string, ttl time.Duration) (*Lease, error) {
-	return nil, errors.ErrUnsupported
+// explain makes a store's "not found" or "corrupt" what it means here: an object that HEAD still needs is damage, one that it
+// does not need any more was retired under this reader.
+func (c *Checkpoint) explain(ctx context.Context, err error, part, object string) error {
+	kind, hint := kindOf(err)
+	switch {
+	case errors.Is(kind, ErrNotFound):
+		at, headErr := c.job.readHead(ctx)
+		if headErr != nil {
+			return wrap(headErr, "read", c.job.name, c.retained.Id.Checkpoint)
+		}
+		if at.head == nil || findRetained(at.head, c.retained.Id.Checkpoint) < 0 {
+			return c.retiredError("read")
+		}
+		kind, hint = ErrCorrupt, "an object that HEAD needs is missing; restore another checkpoint"
+	case kind == nil:
+		return wrap(err, "read", c.job.name, c.retained.Id.Checkpoint)
+	}
+	return &Error{Kind: kind, Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: part, Object: object, Hint: hint, Err: err}
 }
 
-// Lease is a reader's pin.
-type Lease struct{}
+func (c *Checkpoint) retiredError(op string) error {
+	return &Error{Kind: ErrRetired, Op: op, Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Err: errors.New("the checkpoint was retired meanwhile"),
+		Hint: "look up the latest one"}
+}
 
-// Release ends the lease.
-func (l *Lease) Release(ctx context.Context) error { return nil }
+func (c *Checkpoint) corrupt(part, object string, err error) error {
+	return &Error{Kind: decodeKind(err), Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: part, Object: object, Err: err,
+		Hint: "restore another checkpoint; verify --data lists what is damaged"}
+}
+
+// locate tells where a pack of the manifest is: the object's key and the pack's offset in it.
+func (c *Checkpoint) locate(o *format.Object) (key string, offset int64) {
+	return format.ObjectKey(c.job.name, o, c.retained.Id, c.retained.ManifestNonce, c.retained.ManifestSize)
+}
+
+// readPack fills b from offset off of a pack.
+func (c *Checkpoint) readPack(ctx context.Context, o *format.Object, off uint64, b []byte, part string) error {
+	key, at := c.locate(o)
+	if err := c.job.store.objects.ReadRange(ctx, key, at+int64(off), b); err != nil {
+		return c.explain(ctx, err, part, key)
+	}
+	return nil
+}
+
+func (c *Checkpoint) findPart(m *format.Manifest, name string) (*format.Part, error) {
+	i, ok := slices.BinarySearchFunc(m.Parts, name, func(p *format.Part, name string) int { return strings.Compare(string(p.Name), name) })
+	if !ok {
+		return nil, &Error{Kind: ErrNotFound, Op: "open", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: name,
+			Err: errors.New("no such part"), Hint: "`tidemark show` lists the parts"}
+	}
+	return m.Parts[i], nil
+}
+
+// tableWindow is how many bytes of neighbouring tables are fetched at once: they were packed together.
+const tableWindow = 1 << 20
+
+// packs translates a table's pack numbers into indices of the manifest's objects; nil for an inline table, whose numbers are such.
+type packs []uint32
+
+func (p packs) object(i uint32) uint32 {
+	if p == nil {
+		return i
+	}
+	return p[i]
+}
+
+// table returns the decoded table of a segment.
+func (c *Checkpoint) table(ctx context.Context, m *format.Manifest, s *format.Segment, length uint64) (*format.Table, packs, error) {
+	if t := s.GetInline(); t != nil {
+		return t, nil, nil
+	}
+	content, err := c.tableContent(ctx, m, s.GetStored())
+	if err != nil {
+		return nil, nil, err
+	}
+	objects := make([]*format.Object, len(s.Objects))
+	for i, o := range s.Objects {
+		objects[i] = m.Objects[o]
+	}
+	t, err := format.DecodeTable(content, length, objects)
+	if err != nil {
+		key, _ := c.locate(m.Objects[s.GetStored().Object])
+		return nil, nil, c.corrupt("", key, err)
+	}
+	return t, s.Objects, nil
+}
+
+// tableContent fetches a table together with those that lie behind it in the pack, and remembers them all.
+func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *format.Location) ([]byte, error) {
+	if b, ok := c.job.store.tables.Get(format.Hash(l.Hash)); ok {
+		return b, nil
+	}
+	run := neighbours(m, l)
+	start, last := l.Offset, run[len(run)-1]
+	buf := make([]byte, last.Offset+uint64(last.Stored)-start)
+	if err := c.readPack(ctx, m.Objects[l.Object], start, buf, ""); err != nil {
+		return nil, err
+	}
+	var wanted []byte
+	for i, n := range run {
+		content, err := format.DecodeFrame(nil, buf[n.Offset-start:n.Offset-start+uint64(n.Stored)], n.Raw, format.Hash(n.Hash))
+		if err != nil && i == 0 {
+			key, _ := c.locate(m.Objects[l.Object])
+			return nil, c.corrupt("", key, err)
+		}
+		if err != nil {
+			break // whoever needs that one will meet its damage
+		}
+		content = slices.Clone(content)
+		c.job.store.tables.Add(format.Hash(n.Hash), content)
+		if i == 0 {
+			wanted = content
+		}
+	}
+	return wanted, nil
+}
+
+// neighbours are the stored tables that follow l in its pack without a gap, l first, up to tableWindow.
+func neighbours(m *format.Manifest, l *format.Location) []*format.Location {
+	run := []*format.Location{l}
+	at := make(map[uint64]*format.Location)
+	for _, p := range m.Parts {
+		for _, s := range p.Segments {
+			if n := s.GetStored(); n != nil && n.Object == l.Object && n.Offset > l.Offset && n.Offset-l.Offset < tableWindow {
+				at[n.Offset] = n
+			}
+		}
+	}
+	for end := l.Offset + uint64(l.Stored); ; {
+		n := at[end]
+		if n == nil || n.Offset+uint64(n.Stored)-l.Offset > tableWindow {
+			return run
+		}
+		run, end = append(run, n), end+uint64(n.Stored)
+	}
+}
+
+// metered counts the requests of one operation.
+func metered(ctx context.Context) (context.Context, *objstore.Meter) {
+	m := new(objstore.Meter)
+	return objstore.WithMeter(ctx, m), m
+}
+
+func requestsOf(m *objstore.Meter) Requests {
+	n := m.Snapshot()
+	return Requests{Put: n.Put, Get: n.Get, List: n.List, Delete: n.Delete, Head: n.Head}
+}

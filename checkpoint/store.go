@@ -1,14 +1,21 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"gocloud.dev/blob"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
 // Options tune a Store. The zero value, and a nil *Options, work.
@@ -16,7 +23,7 @@ type Options struct {
 	// HTTPClient sends the requests of a gs:// store. It has to authorise them; nil sends them without a token.
 	// Package tidemark sets it from the credentials that it finds.
 	HTTPClient *http.Client
-	// MemoryBudget bounds, in bytes, what packs in flight, read buffers and tables of this store hold together.
+	// MemoryBudget bounds, in bytes, what packs in flight and read buffers of this store hold together.
 	// Default 48 MiB, at least 16 MiB.
 	MemoryBudget int64
 	// Concurrency is how many requests one save or restore has under way at most. Default 4.
@@ -30,193 +37,152 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+const (
+	defaultBudget      = 48 << 20
+	minBudget          = 16 << 20
+	defaultConcurrency = 4
+	defaultRetryFor    = 2 * time.Minute
+
+	// cachedManifests is how many manifests a store remembers: those of the jobs that it saves, each the base of its next checkpoint.
+	cachedManifests = 8
+	// cachedTables is how many segment tables a store remembers, at about 70 KiB each: enough for the next checkpoint of half a GiB
+	// of state to be compared without a read.
+	cachedTables = 32
+)
+
 // Store is a place where jobs keep their checkpoints. Safe for concurrent use; open one per process and store.
-type Store struct{}
+type Store struct {
+	objects   *objstore.Retrying
+	raw       objstore.Store
+	doubtful  bool // its conditions are tried out before the first write of a job
+	opts      Options
+	buffers   *buffers
+	manifests *lru.Cache[format.Hash, *format.Manifest]
+	tables    *lru.Cache[format.Hash, []byte]
+
+	mu       sync.Mutex
+	headNext map[string]time.Time // by job: when its HEAD may be written again
+}
 
 // Open opens a store by its URL: gs://bucket/prefix[?endpoint=URL], file:///dir, mem://name. It sends no request.
 func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
-	return nil, errors.ErrUnsupported
+	o := withDefaults(opts)
+	s, doubtful, err := openURL(ctx, storeURL, &o)
+	if err != nil {
+		return nil, err
+	}
+	return newStore(s, doubtful, o)
 }
 
 // OpenBucket opens a store in the caller's own bucket, which stays the caller's to close. Only drivers whose
 // preconditions can be reached are accepted (gcsblob).
 func OpenBucket(ctx context.Context, bucket *blob.Bucket, prefix string, opts *Options) (*Store, error) {
-	return nil, errors.ErrUnsupported
+	s, err := openBucket(bucket, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return newStore(s, true, withDefaults(opts))
+}
+
+func withDefaults(opts *Options) Options {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.MemoryBudget = cmp.Or(o.MemoryBudget, defaultBudget)
+	o.Concurrency = cmp.Or(o.Concurrency, defaultConcurrency)
+	o.RetryFor = cmp.Or(o.RetryFor, defaultRetryFor)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	return o
+}
+
+func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
+	if o.MemoryBudget < minBudget {
+		return nil, &Error{Kind: ErrBudget, Op: "open", Err: fmt.Errorf("a memory budget of %d bytes cannot hold one save; at least %d are needed", o.MemoryBudget, minBudget),
+			Hint: "raise Options.MemoryBudget"}
+	}
+	if o.Concurrency < 0 {
+		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: fmt.Errorf("concurrency %d is negative", o.Concurrency)}
+	}
+	if o.HeadInterval == 0 {
+		o.HeadInterval = s.Traits().RewriteInterval
+	}
+	manifests, err := lru.New[format.Hash, *format.Manifest](cachedManifests)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := lru.New[format.Hash, []byte](cachedTables)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		objects: objstore.NewRetrying(s, &objstore.RetryOptions{MaxElapsed: o.RetryFor}),
+		raw:     s, doubtful: doubtful, opts: o, buffers: newBuffers(o.MemoryBudget), manifests: manifests, tables: tables,
+		headNext: map[string]time.Time{},
+	}, nil
 }
 
 // String names the store as a person would, without secrets.
-func (s *Store) String() string { return "" }
+func (s *Store) String() string { return s.objects.String() }
 
 // Close releases the store's connections.
-func (s *Store) Close() error { return nil }
+func (s *Store) Close() error { return s.objects.Close() }
 
-// Jobs yields the names of the store's jobs in order, removed ones (tombstones) left out.
-func (s *Store) Jobs(ctx context.Context) iter.Seq2[string, error] { return nil }
+// Jobs yields the names of the store's jobs in order, removed ones left out, at the price of one listing and one GET per job.
+func (s *Store) Jobs(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for dir, err := range s.objects.Dirs(ctx, "") {
+			if err != nil {
+				yield("", wrap(err, "list jobs", "", 0))
+				return
+			}
+			name := strings.TrimSuffix(dir, "/")
+			if format.CheckJobName(name) != nil {
+				continue
+			}
+			at, err := (&Job{store: s, name: name}).readHead(ctx)
+			switch {
+			case err != nil:
+				if !yield(name, wrap(err, "read", name, 0)) {
+					return
+				}
+			case at.head == nil || at.head.Removed: // not a job: somebody else's directory, or a tombstone
+			case !yield(name, nil):
+				return
+			}
+		}
+	}
+}
 
 // Job names a job for reading and administering it, without owning it. It sends no request.
 // ErrInvalid if name is not one path segment (no "/", "..", control characters, at most 200 bytes).
-func (s *Store) Job(name string) (*Job, error) { return nil, errors.ErrUnsupported }
-
-// AcquireOptions describe a new ownership.
-type AcquireOptions struct {
-	Owner string // who this is, for people; default host and process id
-	// Retention is applied with each commit. Default: keep everything.
-	Retention Retention
+func (s *Store) Job(name string) (*Job, error) {
+	if err := format.CheckJobName(name); err != nil {
+		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: err}
+	}
+	return &Job{store: s, name: name}, nil
 }
 
-// Acquire makes the caller the job's owner, creating the job if need be. Every older owner is fenced: none of
-// its commits can succeed any more.
-func (s *Store) Acquire(ctx context.Context, job string, opts *AcquireOptions) (*Owner, error) {
-	return nil, errors.ErrUnsupported
+// probe refuses a store that ignores conditions, before a job is created in it: there every promise of this package would be empty.
+func (s *Store) probe(ctx context.Context) error {
+	if !s.doubtful {
+		return nil
+	}
+	return objstore.Probe(ctx, s.raw, ".tidemark-probe")
 }
 
-// SaveOptions describe a one-shot save.
-type SaveOptions struct {
-	Owner     string
-	Retention Retention
-	Tag       string // tag the checkpoint in the same commit
-	Progress  *Progress
+// pace waits until HEAD of the job may be written again. All writers of HEAD in this process pass here.
+func (s *Store) pace(ctx context.Context, job string) error {
+	if s.opts.HeadInterval <= 0 {
+		return nil
+	}
+	s.mu.Lock()
+	now := time.Now()
+	at := s.headNext[job]
+	if at.Before(now) {
+		at = now
+	}
+	s.headNext[job] = at.Add(s.opts.HeadInterval)
+	s.mu.Unlock()
+	return sleep(ctx, at.Sub(now))
 }
-
-// Save is a one-shot save: it fences and commits in a single write, so that whoever came between wins. fill adds the parts. If
-// somebody did come between, Save returns ErrConflict and nothing is visible.
-func (s *Store) Save(ctx context.Context, job string, fill func(*Writer) error, opts *SaveOptions) (Info, error) {
-	return Info{}, errors.ErrUnsupported
-}
-
-// Job is a job as a reader or an administrator sees it: tags, retention and collection are safe beside a running owner.
-type Job struct{}
-
-// Name is the job's name.
-func (j *Job) Name() string { return "" }
-
-// Latest is the newest checkpoint; ErrNotFound if there is none yet.
-func (j *Job) Latest(ctx context.Context) (*Checkpoint, error) { return nil, errors.ErrUnsupported }
-
-// List returns the retained checkpoints, newest first, at the price of one GET.
-func (j *Job) List(ctx context.Context) ([]Info, error) { return nil, errors.ErrUnsupported }
-
-// Find resolves a reference: a number, "latest", a tag, or "-2" for two before latest.
-func (j *Job) Find(ctx context.Context, ref string) (*Checkpoint, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Tag makes the checkpoint a savepoint: it is never retired while the tag exists. A tag that names another checkpoint is ErrConflict.
-func (j *Job) Tag(ctx context.Context, ref, tag string) (Info, error) {
-	return Info{}, errors.ErrUnsupported
-}
-
-// Untag removes a tag; ErrNotFound if there is none of that name.
-func (j *Job) Untag(ctx context.Context, tag string) (Info, error) {
-	return Info{}, errors.ErrUnsupported
-}
-
-// Retain retires what the policy does not keep, oldest first; with dryRun it only says which.
-func (j *Job) Retain(ctx context.Context, policy Retention, dryRun bool) ([]Info, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Collect deletes the objects of the job that nothing can need again. Safe at any time, by anybody, beside owners and other collectors.
-func (j *Job) Collect(ctx context.Context, opts *CollectOptions) (CollectReport, error) {
-	return CollectReport{}, errors.ErrUnsupported
-}
-
-// Verify checks that everything the job's HEAD needs is there and right. Problems are in the report; the error is for what kept
-// Verify from looking.
-func (j *Job) Verify(ctx context.Context, opts *VerifyOptions) (VerifyReport, error) {
-	return VerifyReport{}, errors.ErrUnsupported
-}
-
-// Remove retires everything and leaves a tombstone; Collect then deletes the data. Acquire revives the job with higher numbers.
-func (j *Job) Remove(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Retention says which checkpoints are kept: the union of its fields. The newest, tagged and leased ones always are. The zero value keeps all.
-type Retention struct {
-	KeepLast   int
-	KeepWithin time.Duration
-}
-
-// CollectOptions tune Collect.
-type CollectOptions struct {
-	DryRun bool
-}
-
-// CollectReport says what Collect did (or, with DryRun, would do).
-type CollectReport struct {
-	DeletedObjects, DeletedBytes int64
-	LiveObjects, LiveBytes       int64
-	Pending                      int64    // objects of saves that may still be under way
-	Unknown                      []string // objects below the job that tidemark did not name; never touched
-	Requests                     Requests
-}
-
-// VerifyOptions tune Verify.
-type VerifyOptions struct {
-	Checkpoint string // a reference as of Find; empty: every retained checkpoint
-	Data       bool   // read every byte and check every hash
-	Progress   *Progress
-}
-
-// VerifyReport says what Verify found.
-type VerifyReport struct {
-	CheckedObjects, CheckedBytes int64
-	Checkpoints                  int
-	Problems                     []Problem
-	Requests                     Requests
-}
-
-// OK reports whether nothing was wrong.
-func (r VerifyReport) OK() bool { return len(r.Problems) == 0 }
-
-// Problem is one finding of Verify.
-type Problem struct {
-	Kind       string // "missing", "size", "crc32c", "hash", "manifest", "head"
-	Checkpoint uint64
-	Part       string
-	Object     string
-	Detail     string
-}
-
-// Requests counts requests as a store bills them.
-type Requests struct {
-	Put, Get, List, Delete, Head int64
-}
-
-// Info is what HEAD says of one checkpoint.
-type Info struct {
-	Job         string
-	Checkpoint  uint64
-	Epoch       uint64
-	CommittedAt time.Time
-	Parts       int64
-	Bytes       int64 // of all parts
-	NewBytes    int64 // of parts, that were not in the base
-	StoredBytes int64 // written to the store, after compression
-	Tags        []string
-	Duration    time.Duration // of the save
-	Requests    Requests      // of the save up to, not including, its commit
-}
-
-// Owner is a fenced ownership of a job. It is also a Job.
-type Owner struct {
-	*Job
-}
-
-// Epoch is the number of this ownership.
-func (o *Owner) Epoch() uint64 { return 0 }
-
-// BeginOptions tune one save.
-type BeginOptions struct {
-	Full     bool   // compare with nothing; upload everything
-	Tag      string // tag the checkpoint in its commit
-	Progress *Progress
-}
-
-// Begin starts the next checkpoint. It sends no request for the caller to wait for. ctx bounds the whole save up to Commit or Abort.
-// One of both must be called.
-func (o *Owner) Begin(ctx context.Context, opts *BeginOptions) (*Writer, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Close forgets the ownership in this process; HEAD stays as it is. Saves under way are aborted.
-func (o *Owner) Close() error { return nil }

@@ -3,42 +3,225 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
-// Writer is one save under way. Its methods may be called from several goroutines.
-type Writer struct{}
+const (
+	maxMetadata = 1 << 20 // it lies in the manifest, which is read whole
+	mainWriter  = "main"  // names the packs of a save by one process
+)
 
-// PartOption says how a part is saved. Default: compared page by page with the base checkpoint.
-type PartOption interface{ apply(*partOptions) }
+// Writer is one save under way. Its methods may be called from several goroutines; Commit when all of them have returned.
+type Writer struct {
+	job     *Job
+	id      *format.CheckpointID
+	opts    BeginOptions
+	base    *base // nil: a full save
+	commit  func(context.Context, *format.Retained) (Info, error)
+	ended   func()
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	meter   objstore.Meter
+	started time.Time
+	packs   *packer
 
-type partOptions struct{}
-
-// Immutable declares files that never change once written (Pebble's "*.sst"): one whose name, size, time and inode are
-// those of the base checkpoint is referred to without being read. Patterns are path.Match's, applied to the base name, or to the
-// whole relative name if they contain a slash. For AddFile no pattern is needed.
-func Immutable(patterns ...string) PartOption { return nil }
-
-// Checkpoint is the number that this save will have.
-func (w *Writer) Checkpoint() uint64 { return 0 }
-
-// Add saves a stream as the part name. It returns when r is read; the upload goes on behind.
-func (w *Writer) Add(name string, r io.Reader, opts ...PartOption) error {
-	return errors.ErrUnsupported
+	mu       sync.Mutex
+	parts    map[string]*format.Part
+	metadata map[string][]byte
+	done     bool
 }
 
-// AddFile saves one file as the part name, with mode and modification time.
-func (w *Writer) AddFile(name, path string, opts ...PartOption) error { return errors.ErrUnsupported }
+var errAborted = errors.New("the save was aborted")
 
-// AddDir saves a directory: each file is the part prefix/relative-name (prefix "" for none). A file that changes meanwhile is read again, then ErrChanged.
-func (w *Writer) AddDir(prefix, dir string, opts ...PartOption) error { return errors.ErrUnsupported }
+func now() time.Time { return time.Now() }
 
-// SetMetadata keeps a value of the job's own (offsets, positions) with the checkpoint. At most 1 MiB in all.
-func (w *Writer) SetMetadata(key string, value []byte) {}
+func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, opts BeginOptions) *Writer {
+	w := &Writer{job: j, id: id, opts: opts, ended: func() {}, started: now(), parts: map[string]*format.Part{}, metadata: map[string][]byte{}}
+	if w.opts.Progress == nil {
+		w.opts.Progress = new(Progress)
+	}
+	ctx, w.cancel = context.WithCancelCause(ctx)
+	w.ctx = objstore.WithMeter(ctx, &w.meter)
+	w.packs = newPacker(w)
+	return w
+}
 
-// Commit waits for the uploads and makes the checkpoint visible, atomically: after an error it is either not visible, or, where the error is ErrUnavailable
-// or the context's, its fate is unknown and Latest tells.
-func (w *Writer) Commit(ctx context.Context) (Info, error) { return Info{}, errors.ErrUnsupported }
+// Checkpoint is the number that this save will have.
+func (w *Writer) Checkpoint() uint64 { return w.id.Checkpoint }
+
+// SetMetadata keeps a value of the job's own (offsets, positions) with the checkpoint. At most 1 MiB in all, checked by Commit.
+func (w *Writer) SetMetadata(key string, value []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.metadata[key] = slices.Clone(value)
+}
+
+// reserve claims a part's name before its content is read, so that two parts of one name cannot race.
+func (w *Writer) reserve(name string) error {
+	if err := format.CheckPartName(name); err != nil {
+		return w.fail(ErrInvalid, name, err, "")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done {
+		return w.fail(ErrInvalid, name, errors.New("the save has ended"), "")
+	}
+	if _, ok := w.parts[name]; ok {
+		return w.fail(ErrInvalid, name, errors.New("there is a part of this name already"), "give each part its own name")
+	}
+	w.parts[name] = nil
+	return nil
+}
+
+func (w *Writer) keep(p *format.Part) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parts[string(p.Name)] = p
+	w.opts.Progress.Parts.Add(1)
+}
+
+func (w *Writer) fail(kind error, part string, err error, hint string) error {
+	return &Error{Kind: kind, Op: "save", Job: w.job.name, Checkpoint: w.id.Checkpoint, Part: part, Err: err, Hint: hint}
+}
+
+func (w *Writer) wrap(err error) error { return wrap(err, "save", w.job.name, w.id.Checkpoint) }
+
+// Commit makes the checkpoint visible, atomically. After an error it is not visible, with one exception: an error that says its fate is unknown (the
+// store could not be asked any more) leaves it to Latest to tell.
+//
+// A crash before the last step leaves objects that nothing refers to, for Collect; a crash after it leaves a committed checkpoint.
+func (w *Writer) Commit(ctx context.Context) (Info, error) {
+	if err := w.end(); err != nil {
+		return Info{}, err
+	}
+	defer w.ended()
+	defer w.cancel(errAborted)
+	stop := context.AfterFunc(ctx, func() { w.cancel(context.Cause(ctx)) })
+	defer stop()
+
+	info, err := w.commitSteps(objstore.WithMeter(ctx, &w.meter))
+	if err != nil {
+		w.packs.abort()
+		return Info{}, w.wrap(err)
+	}
+	return info, nil
+}
+
+func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
+	// 1. Every byte of state is in the store, or in the one small pack that the manifest carries.
+	embedded, err := w.packs.finish(w.ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	// 2. The manifest says what the checkpoint consists of. Nothing refers to it yet.
+	m, err := w.manifest()
+	if err != nil {
+		return Info{}, err
+	}
+	body, err := format.EncodeManifest(m, embedded)
+	if err != nil {
+		return Info{}, err
+	}
+	w.packs.stored.Add(int64(len(body)))
+	nonce := newNonce()
+	if err := w.job.store.objects.Create(w.ctx, format.ManifestKey(w.job.name, w.id, nonce), body); err != nil {
+		return Info{}, err
+	}
+	// 3. The one write that counts.
+	hash := format.Sum(body)
+	info, err := w.commit(ctx, &format.Retained{
+		Id: w.id, ManifestNonce: nonce, ManifestSize: uint64(len(body)), ManifestCrc32C: format.CRC32C(body), ManifestHash: hash[:],
+		CommittedAtNs: now().UnixNano(), Stats: w.stats(m),
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	w.job.store.manifests.Add(hash, m)
+	w.job.store.opts.Logger.InfoContext(ctx, "checkpoint committed", "job", info.Job, "checkpoint", info.Checkpoint, "bytes", info.Bytes,
+		"new_bytes", info.NewBytes, "stored_bytes", info.StoredBytes, "duration", info.Duration)
+	return info, nil
+}
+
+func (w *Writer) end() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done {
+		return w.fail(ErrInvalid, "", errors.New("the save has ended"), "")
+	}
+	w.done = true
+	return nil
+}
 
 // Abort ends the save without a trace in HEAD. After Commit it does nothing, so it can be deferred.
-func (w *Writer) Abort() error { return nil }
+func (w *Writer) Abort() error {
+	if err := w.end(); err != nil {
+		return nil //nolint:nilerr // ended before: by Commit, or by an earlier Abort
+	}
+	w.cancel(errAborted)
+	w.packs.abort()
+	w.ended()
+	return nil
+}
+
+// manifest collects what was saved.
+func (w *Writer) manifest() (*format.Manifest, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := &format.Manifest{Job: w.job.name, Id: w.id, CreatedAtNs: w.started.UnixNano(), Objects: w.packs.objects()}
+	if w.base != nil {
+		m.Base = w.base.retained.Id
+	}
+	for name, p := range w.parts {
+		if p == nil {
+			return nil, w.fail(ErrInvalid, name, errors.New("the part was not saved to its end"), "commit only when every Add succeeded")
+		}
+		m.Parts = append(m.Parts, p)
+	}
+	slices.SortFunc(m.Parts, func(a, b *format.Part) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	size := 0
+	for k, v := range w.metadata {
+		size += len(k) + len(v)
+		m.Metadata = append(m.Metadata, &format.Entry{Key: k, Value: v})
+	}
+	if size > maxMetadata {
+		return nil, w.fail(ErrInvalid, "", fmt.Errorf("%d bytes of metadata, at most %d are allowed", size, maxMetadata), "save large values as parts")
+	}
+	slices.SortFunc(m.Metadata, func(a, b *format.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return m, nil
+}
+
+func (w *Writer) stats(m *format.Manifest) *format.Stats {
+	r := w.meter.Snapshot()
+	s := &format.Stats{
+		Parts: uint64(len(m.Parts)), StoredBytes: uint64(w.packs.stored.Load()), DurationNs: int64(now().Sub(w.started)),
+		Puts: uint64(r.Put), Gets: uint64(r.Get), Lists: uint64(r.List), Deletes: uint64(r.Delete), Heads: uint64(r.Head),
+	}
+	for _, p := range m.Parts {
+		s.Bytes += p.Size
+		s.NewBytes += p.NewBytes
+	}
+	return s
+}
+
+// admissible is rule 3 on the HEAD version that the commit is conditioned on: whatever the manifest refers to beside its own
+// objects belongs to the base, and the base is still retained; and no newer checkpoint was committed.
+func (w *Writer) admissible(h *format.Head) error {
+	if last := h.GetLast().GetCheckpoint(); last >= w.id.Checkpoint {
+		return w.fail(ErrConflict, "", fmt.Errorf("checkpoint %d was committed first", last), "begin a new save")
+	}
+	if w.base == nil || !w.base.used.Load() {
+		return nil
+	}
+	b := w.base.retained
+	if i := findRetained(h, b.Id.Checkpoint); i < 0 || !slices.Equal(h.Retained[i].ManifestHash, b.ManifestHash) {
+		return w.fail(ErrConflict, "", fmt.Errorf("checkpoint %d, which this save refers to, was retired meanwhile", b.Id.Checkpoint), "save again")
+	}
+	return nil
+}

@@ -22,7 +22,7 @@ const (
 	PageHashSize = 16
 
 	// MaxRaw bounds the content of one frame, so that no reader has to allocate more on the word of a store.
-	MaxRaw = 16 << 20
+	MaxRaw = 1 << 20
 	// MaxHead and MaxManifest bound what is read of an object before its content is believed.
 	MaxHead     = 64 << 20
 	MaxManifest = 256 << 20

@@ -39,11 +39,14 @@ func DecodeHead(b []byte) (*Head, error) {
 
 // checkHead states what every HEAD satisfies.
 func checkHead(h *Head) error {
-	if len(h.Nonce) != NonceSize || h.Epoch == 0 || h.Epoch > maxNumber {
-		return fmt.Errorf("%w: HEAD without nonce or epoch", ErrCorrupt)
+	if len(h.Nonce) != NonceSize || len(h.Fence) != NonceSize || h.Epoch == 0 || h.Epoch > maxNumber {
+		return fmt.Errorf("%w: HEAD without nonce, fence or epoch", ErrCorrupt)
 	}
 	if h.GetLast().GetEpoch() > h.Epoch || h.GetLast().GetCheckpoint() > maxNumber {
 		return fmt.Errorf("%w: HEAD of epoch %d whose last commit is of epoch %d", ErrCorrupt, h.Epoch, h.GetLast().GetEpoch())
+	}
+	if n := len(h.LastManifest); (n != 0 || h.GetLast().GetCheckpoint() != 0) && n != NonceSize {
+		return fmt.Errorf("%w: HEAD does not name the manifest of its last commit", ErrCorrupt)
 	}
 	retained := make(map[uint64]bool, len(h.Retained))
 	var before uint64

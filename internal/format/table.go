@@ -125,3 +125,9 @@ func CheckTable(t *Table, length uint64, objects []*Object) error {
 	}
 	return nil
 }
+
+// SetChunk replaces a row.
+func (t *Table) SetChunk(i int, c Chunk) {
+	t.ChunkPack[i], t.ChunkOffset[i], t.ChunkStored[i], t.ChunkRaw[i] = c.Pack, c.Offset, c.Stored, c.Raw
+	copy(t.ChunkHash[i*HashSize:], c.Hash[:])
+}

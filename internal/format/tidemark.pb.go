@@ -286,11 +286,13 @@ func (x *CheckpointID) GetCheckpoint() uint64 {
 // Head is the one mutable object of a job.
 type Head struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`       // 16 random bytes, new in every write: a writer knows its own write by it
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`      // counts owners
-	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`       // who took this epoch, for people
-	Last          *CheckpointID          `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`         // the newest commit, whether or not it is still retained
-	Retained      []*Retained            `protobuf:"bytes,5,rep,name=retained,proto3" json:"retained,omitempty"` // ascending by checkpoint
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`                                    // 16 random bytes, new in every write: a writer knows its own write by it
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`                                   // counts owners
+	Fence         []byte                 `protobuf:"bytes,9,opt,name=fence,proto3" json:"fence,omitempty"`                                    // 16 random bytes, new with every epoch: an owner knows its own epoch by it
+	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`                                    // who took this epoch, for people
+	Last          *CheckpointID          `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`                                      // the newest commit, whether or not it is still retained
+	LastManifest  []byte                 `protobuf:"bytes,10,opt,name=last_manifest,json=lastManifest,proto3" json:"last_manifest,omitempty"` // nonce of that commit's manifest; empty before the first
+	Retained      []*Retained            `protobuf:"bytes,5,rep,name=retained,proto3" json:"retained,omitempty"`                              // ascending by checkpoint
 	Pins          []*Pin                 `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty"`
 	Removed       bool                   `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`                              // a tombstone: the job was removed, its numbers live on
 	WrittenAtNs   int64                  `protobuf:"varint,8,opt,name=written_at_ns,json=writtenAtNs,proto3" json:"written_at_ns,omitempty"` // Unix time of this write, for people
@@ -342,6 +344,13 @@ func (x *Head) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *Head) GetFence() []byte {
+	if x != nil {
+		return x.Fence
+	}
+	return nil
+}
+
 func (x *Head) GetOwner() string {
 	if x != nil {
 		return x.Owner
@@ -352,6 +361,13 @@ func (x *Head) GetOwner() string {
 func (x *Head) GetLast() *CheckpointID {
 	if x != nil {
 		return x.Last
+	}
+	return nil
+}
+
+func (x *Head) GetLastManifest() []byte {
+	if x != nil {
+		return x.LastManifest
 	}
 	return nil
 }
@@ -826,11 +842,12 @@ type Object struct {
 	Size   uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`      // of the pack
 	Crc32C uint32                 `protobuf:"fixed32,6,opt,name=crc32c,proto3" json:"crc32c,omitempty"` // of the pack
 	// Set when the pack is the tail of a manifest object: that manifest's nonce ("self" = the manifest that this is read from).
-	Embedded      bool   `protobuf:"varint,7,opt,name=embedded,proto3" json:"embedded,omitempty"`
-	ManifestNonce []byte `protobuf:"bytes,8,opt,name=manifest_nonce,json=manifestNonce,proto3" json:"manifest_nonce,omitempty"` // empty: self
-	ManifestSize  uint64 `protobuf:"varint,9,opt,name=manifest_size,json=manifestSize,proto3" json:"manifest_size,omitempty"`   // zero for self
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Embedded       bool   `protobuf:"varint,7,opt,name=embedded,proto3" json:"embedded,omitempty"`
+	ManifestNonce  []byte `protobuf:"bytes,8,opt,name=manifest_nonce,json=manifestNonce,proto3" json:"manifest_nonce,omitempty"`       // empty: self
+	ManifestSize   uint64 `protobuf:"varint,9,opt,name=manifest_size,json=manifestSize,proto3" json:"manifest_size,omitempty"`         // zero for self
+	ManifestCrc32C uint32 `protobuf:"fixed32,10,opt,name=manifest_crc32c,json=manifestCrc32c,proto3" json:"manifest_crc32c,omitempty"` // zero for self
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Object) Reset() {
@@ -922,6 +939,13 @@ func (x *Object) GetManifestNonce() []byte {
 func (x *Object) GetManifestSize() uint64 {
 	if x != nil {
 		return x.ManifestSize
+	}
+	return 0
+}
+
+func (x *Object) GetManifestCrc32C() uint32 {
+	if x != nil {
+		return x.ManifestCrc32C
 	}
 	return 0
 }
@@ -1513,12 +1537,15 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
-	"checkpoint\"\x8e\x02\n" +
+	"checkpoint\"\xc9\x02\n" +
 	"\x04Head\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05fence\x18\t \x01(\fR\x05fence\x12\x14\n" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12-\n" +
-	"\x04last\x18\x04 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x04last\x121\n" +
+	"\x04last\x18\x04 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x04last\x12#\n" +
+	"\rlast_manifest\x18\n" +
+	" \x01(\fR\flastManifest\x121\n" +
 	"\bretained\x18\x05 \x03(\v2\x15.tidemark.v1.RetainedR\bretained\x12$\n" +
 	"\x04pins\x18\x06 \x03(\v2\x10.tidemark.v1.PinR\x04pins\x12\x18\n" +
 	"\aremoved\x18\a \x01(\bR\aremoved\x12\"\n" +
@@ -1566,7 +1593,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\rcreated_at_ns\x18\a \x01(\x03R\vcreatedAtNs\"/\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\x8d\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xb6\x02\n" +
 	"\x06Object\x12)\n" +
 	"\x02id\x18\x01 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x16\n" +
 	"\x06writer\x18\x02 \x01(\tR\x06writer\x12\x16\n" +
@@ -1576,7 +1603,9 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x06crc32c\x18\x06 \x01(\aR\x06crc32c\x12\x1a\n" +
 	"\bembedded\x18\a \x01(\bR\bembedded\x12%\n" +
 	"\x0emanifest_nonce\x18\b \x01(\fR\rmanifestNonce\x12#\n" +
-	"\rmanifest_size\x18\t \x01(\x04R\fmanifestSize\"\xb5\x04\n" +
+	"\rmanifest_size\x18\t \x01(\x04R\fmanifestSize\x12'\n" +
+	"\x0fmanifest_crc32c\x18\n" +
+	" \x01(\aR\x0emanifestCrc32c\"\xb5\x04\n" +
 	"\x04Part\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.tidemark.v1.Part.KindR\x04kind\x12\x12\n" +

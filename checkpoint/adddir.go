@@ -1,0 +1,156 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+)
+
+// dirSaver saves one directory: a walk in order of names feeds workers, and afterwards each directory is held against what the walk saw.
+type dirSaver struct {
+	w           *Writer
+	root        *os.Root
+	prefix      string
+	isImmutable func(string) bool
+	seen        []seenDir
+}
+
+type seenDir struct {
+	name string
+	st   fs.FileInfo
+}
+
+// maxWorkers bounds the files read at once: beyond it the processors are busy, and each worker has buffers.
+const maxWorkers = 8
+
+func (d *dirSaver) run() error {
+	g, ctx := errgroup.WithContext(d.w.ctx)
+	g.SetLimit(1 + min(runtime.GOMAXPROCS(0), maxWorkers)) // the walk takes one place
+	files := make(chan string)
+	g.Go(func() error {
+		defer close(files)
+		return d.walk(ctx, ".", files)
+	})
+	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
+		g.Go(func() error {
+			for name := range files {
+				if err := d.w.addFile(d.partName(name), d.root, filepath.FromSlash(name), d.isImmutable(name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return d.w.partError(d.prefix, err)
+	}
+	for _, s := range d.seen {
+		st, err := d.root.Lstat(filepath.FromSlash(s.name))
+		if err != nil || !sameState(s.st, st) {
+			return d.w.fail(ErrChanged, d.partName(s.name), fmt.Errorf("entries of directory %s changed while it was saved", s.name), "save a snapshot of the state, not the live files")
+		}
+	}
+	return nil
+}
+
+func (d *dirSaver) partName(name string) string {
+	return strings.TrimPrefix(path.Join(d.prefix, name), "./")
+}
+
+// walk sends the regular files below dir, in order, and saves directories and links itself.
+func (d *dirSaver) walk(ctx context.Context, dir string, files chan<- string) error {
+	entries, err := d.readDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		switch {
+		case e.Type().IsRegular():
+			if err := d.w.reserve(d.partName(name)); err != nil {
+				return err
+			}
+			if st, err := e.Info(); err == nil {
+				d.w.opts.Progress.Total.Add(st.Size())
+			}
+			select {
+			case files <- name:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		case e.IsDir():
+			if err := d.addDirectory(name); err != nil {
+				return err
+			}
+			if err := d.walk(ctx, name, files); err != nil {
+				return err
+			}
+		case e.Type()&fs.ModeSymlink != 0:
+			if err := d.addLink(name); err != nil {
+				return err
+			}
+		default:
+			return d.w.fail(ErrInvalid, d.partName(name), fmt.Errorf("%s is neither a file, a directory nor a symbolic link (%s)", name, e.Type()), "keep it out of the directory that is saved")
+		}
+	}
+	return nil
+}
+
+func (d *dirSaver) readDir(dir string) (_ []fs.DirEntry, err error) {
+	f, err := d.root.Open(filepath.FromSlash(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	d.seen = append(d.seen, seenDir{dir, st})
+	entries, err := f.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+func (d *dirSaver) addDirectory(name string) error {
+	st, err := d.root.Lstat(filepath.FromSlash(name))
+	if err != nil {
+		return err
+	}
+	return d.w.addEntry(&format.Part{
+		Name: []byte(d.partName(name)), Kind: format.Part_DIRECTORY, Mode: uint32(st.Mode().Perm()), ModifiedNs: st.ModTime().UnixNano(),
+	})
+}
+
+func (d *dirSaver) addLink(name string) error {
+	to, err := d.root.Readlink(filepath.FromSlash(name))
+	if err != nil {
+		return err
+	}
+	to = filepath.ToSlash(to)
+	if err := checkLink(name, to); err != nil {
+		return d.w.fail(ErrInvalid, d.partName(name), err, "it could not be restored safely; replace it by what it points to")
+	}
+	return d.w.addEntry(&format.Part{Name: []byte(d.partName(name)), Kind: format.Part_SYMLINK, LinkTarget: []byte(to)})
+}
+
+// addEntry keeps a part that has no content.
+func (w *Writer) addEntry(p *format.Part) error {
+	if err := w.reserve(string(p.Name)); err != nil {
+		return err
+	}
+	p.Method, p.Reason = format.Part_FULL, "has no content"
+	w.keep(p)
+	return nil
+}

@@ -1,0 +1,86 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+)
+
+// base is the checkpoint that a save is compared with.
+type base struct {
+	*Checkpoint
+	used atomic.Bool // the new manifest refers to something of it
+
+	load     chan struct{} // one token: the first to need the manifest reads it, others wait under their own context
+	manifest *format.Manifest
+	damage   error // why it cannot serve; the save is a full one then, and says so
+}
+
+func newBase(j *Job, r *format.Retained) *base {
+	b := &base{Checkpoint: &Checkpoint{job: j, retained: r}, load: make(chan struct{}, 1)}
+	b.load <- struct{}{}
+	return b
+}
+
+// part looks a part up; nil if the base has none of this name, or is damaged (then reason says so).
+func (b *base) part(ctx context.Context, name string) (p *format.Part, reason string, err error) {
+	select {
+	case <-b.load:
+		defer func() { b.load <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, "", context.Cause(ctx)
+	}
+	if b.manifest == nil && b.damage == nil {
+		m, err := b.Checkpoint.manifest(ctx)
+		switch {
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrRetired):
+			b.damage = err
+			b.job.store.opts.Logger.WarnContext(ctx, "base checkpoint is damaged, saving in full", "job", b.job.name, "base", b.retained.Id.Checkpoint, "error", err)
+		case err != nil:
+			return nil, "", err
+		}
+		b.manifest = m
+	}
+	if b.damage != nil {
+		return nil, "the base checkpoint is damaged", nil
+	}
+	i, ok := slices.BinarySearchFunc(b.manifest.Parts, name, func(p *format.Part, name string) int { return strings.Compare(string(p.Name), name) })
+	if !ok {
+		return nil, "not in the base checkpoint", nil
+	}
+	return b.manifest.Parts[i], "", nil
+}
+
+// carry makes an object of the base one of the new manifest, and returns its index there.
+func (w *Writer) carry(index uint32) uint32 {
+	w.base.used.Store(true)
+	o := w.base.manifest.Objects[index]
+	if o.Embedded && len(o.ManifestNonce) == 0 {
+		o = proto.CloneOf(o)
+		r := w.base.retained
+		o.ManifestNonce, o.ManifestSize, o.ManifestCrc32C = r.ManifestNonce, r.ManifestSize, r.ManifestCrc32C
+	}
+	return w.packs.ref(o)
+}
+
+// carrySegment refers to a whole segment of the base.
+func (w *Writer) carrySegment(s *format.Segment) *format.Segment {
+	out := proto.CloneOf(s)
+	if t := out.GetInline(); t != nil {
+		for i, o := range t.ChunkPack {
+			t.ChunkPack[i] = w.carry(o)
+		}
+		return out
+	}
+	out.GetStored().Object = w.carry(out.GetStored().Object)
+	for i, o := range out.Objects {
+		out.Objects[i] = w.carry(o)
+	}
+	return out
+}

@@ -1,0 +1,124 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+	"github.com/tidemark-go/tidemark/internal/objstore"
+)
+
+// CollectOptions tune Collect.
+type CollectOptions struct {
+	DryRun bool
+}
+
+// CollectReport says what Collect did (or, with DryRun, would do).
+type CollectReport struct {
+	DeletedObjects, DeletedBytes int64
+	LiveObjects, LiveBytes       int64    // what HEAD needs, HEAD itself not counted
+	PendingObjects, PendingBytes int64    // of saves that may still be under way
+	Unknown                      []string // objects below the job that tidemark did not name, at most 100; never touched
+	Requests                     Requests
+}
+
+const maxUnknown = 100
+
+// Collect deletes the objects of the job that nothing can need again. Safe at any time, by anybody, beside owners and other collectors: an object
+// is deleted only if this HEAD does not refer to it and no later HEAD can (rule 4), which no clock decides. A manifest that cannot be
+// read stops it before anything is deleted.
+func (j *Job) Collect(ctx context.Context, opts *CollectOptions) (CollectReport, error) {
+	var o CollectOptions
+	if opts != nil {
+		o = *opts
+	}
+	ctx, meter := metered(ctx)
+	var report CollectReport
+	at, err := j.readHead(ctx)
+	if err == nil && at.head == nil {
+		err = j.noSuchJob("collect")
+	}
+	if err != nil {
+		return report, wrap(err, "collect", j.name, 0)
+	}
+	live, err := j.liveObjects(ctx, at.head)
+	if err != nil {
+		return report, wrap(err, "collect", j.name, 0)
+	}
+	err = j.sweep(ctx, at.head, live, o.DryRun, &report)
+	report.Requests = requestsOf(meter)
+	return report, wrap(err, "collect", j.name, 0)
+}
+
+// liveObjects are the nonces of everything that HEAD refers to: manifests and the objects that hold their packs.
+func (j *Job) liveObjects(ctx context.Context, h *format.Head) (map[format.Nonce]bool, error) {
+	live := make(map[format.Nonce]bool)
+	for _, r := range h.Retained {
+		live[format.Nonce(r.ManifestNonce)] = true
+		c := &Checkpoint{job: j, retained: r, info: j.info(h, r)}
+		m, err := c.manifest(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("nothing was deleted, because what checkpoint %d refers to cannot be told: %w", r.Id.Checkpoint, err)
+		}
+		for _, o := range m.Objects {
+			if !o.Embedded {
+				live[format.Nonce(o.Nonce)] = true
+			} else if len(o.ManifestNonce) > 0 {
+				live[format.Nonce(o.ManifestNonce)] = true
+			}
+		}
+	}
+	return live, nil
+}
+
+// sweep lists the job's objects and deletes the garbage as it goes.
+func (j *Job) sweep(ctx context.Context, h *format.Head, live map[format.Nonce]bool, dryRun bool, report *CollectReport) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(j.store.opts.Concurrency)
+	err := j.eachObject(gctx, func(info objstore.Info) {
+		name, ok := format.ParseKey(j.name, info.Key)
+		switch {
+		case !ok:
+			if len(report.Unknown) < maxUnknown {
+				report.Unknown = append(report.Unknown, info.Key)
+			}
+		case live[name.Nonce]:
+			report.LiveObjects++
+			report.LiveBytes += info.Size
+		case !deletable(h, name):
+			report.PendingObjects++
+			report.PendingBytes += info.Size
+		default:
+			report.DeletedObjects++
+			report.DeletedBytes += info.Size
+			if !dryRun {
+				g.Go(func() error { return j.store.objects.Delete(gctx, info.Key) })
+			}
+		}
+	})
+	// The first failed delete ends the listing; its error is the cause.
+	if derr := g.Wait(); derr != nil {
+		return derr
+	}
+	return err
+}
+
+// deletable is rule 4 for an object that h does not refer to. Once true it stays true, in every later HEAD.
+func deletable(h *format.Head, n format.Name) bool {
+	return n.Epoch < h.Epoch || (n.Epoch == h.Epoch && n.Checkpoint <= h.GetLast().GetCheckpoint())
+}
+
+// eachObject lists the job's manifests and packs.
+func (j *Job) eachObject(ctx context.Context, visit func(objstore.Info)) error {
+	for _, prefix := range []string{format.ManifestPrefix(j.name), format.DataPrefix(j.name)} {
+		for info, err := range j.store.objects.List(ctx, prefix) {
+			if err != nil {
+				return err
+			}
+			visit(info)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package checkpoint
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+)
+
+const (
+	// embedLimit is the largest pack that travels inside the manifest: up to here the bytes cost less than a request of their own.
+	embedLimit = 256 << 10
+	// tableBatch is how many bytes of tables are held back before they go into packs: together, so that the next save reads them with few requests.
+	tableBatch = 1 << 20
+)
+
+// packer collects the frames of one save in packs and uploads them behind the save's back. Memory is the store's: a pack
+// waits for a buffer, so a save runs at the speed of its uploads.
+type packer struct {
+	w      *Writer
+	stored atomic.Int64 // bytes sent to the store
+	slots  chan struct{}
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	cur    *openPack
+	closed bool
+	tables []*pendingTable
+	held   int // bytes in tables
+	refs   map[format.Nonce]uint32
+	objs   []*format.Object
+	own    uint32 // packs started
+	sent   int    // packs handed to upload
+	err    error  // the first failure of an upload
+}
+
+// openPack is a pack being filled.
+type openPack struct {
+	*format.PackBuilder
+	buf    []byte
+	object *format.Object
+	index  uint32 // of object in the manifest
+}
+
+// pendingTable is a table frame that has no place yet; at is filled in when it gets one.
+type pendingTable struct {
+	frame   []byte
+	hash    format.Hash
+	raw     int
+	part    string
+	segment int
+	at      *format.Location
+}
+
+func newPacker(w *Writer) *packer {
+	return &packer{w: w, slots: make(chan struct{}, w.job.store.opts.Concurrency), refs: map[format.Nonce]uint32{}}
+}
+
+// ref returns the manifest's index of an object, adding it on its first use.
+func (p *packer) ref(o *format.Object) uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refLocked(o)
+}
+
+func (p *packer) refLocked(o *format.Object) uint32 {
+	n := format.Nonce(o.Nonce)
+	i, ok := p.refs[n]
+	if !ok {
+		i = uint32(len(p.objs))
+		p.refs[n], p.objs = i, append(p.objs, o)
+	}
+	return i
+}
+
+func (p *packer) objects() []*format.Object {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.objs)
+}
+
+// add places a frame in the open pack and returns the pack and the frame's offset in it.
+func (p *packer) add(ctx context.Context, frame []byte, kind format.PackEntry_Kind, raw int, hash format.Hash, part string, segment int) (pack uint32, offset uint64, err error) {
+	for {
+		p.mu.Lock()
+		if p.err != nil || p.closed {
+			err := p.err
+			p.mu.Unlock()
+			if err == nil {
+				err = errAborted
+			}
+			return 0, 0, err
+		}
+		var full *openPack
+		if p.cur != nil {
+			if p.cur.Room(len(frame), part) <= len(p.cur.buf) {
+				offset := p.cur.Add(frame, kind, raw, hash, part, segment)
+				pack := p.cur.index
+				p.mu.Unlock()
+				return pack, offset, nil
+			}
+			full, p.cur = p.cur, nil
+		}
+		p.mu.Unlock()
+
+		if full != nil {
+			if err := p.upload(ctx, full); err != nil {
+				return 0, 0, err
+			}
+		}
+		if err := p.open(ctx); err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// open starts a pack, unless another goroutine did while this one waited for its buffer.
+func (p *packer) open(ctx context.Context) error {
+	buf, err := p.w.job.store.buffers.get(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cur != nil || p.closed {
+		p.w.job.store.buffers.put(buf)
+		return nil
+	}
+	o := &format.Object{Id: p.w.id, Writer: mainWriter, Number: p.own, Nonce: newNonce()}
+	p.own++
+	p.cur = &openPack{PackBuilder: format.NewPackBuilder(buf), buf: buf, object: o, index: p.refLocked(o)}
+	return nil
+}
+
+// upload seals a pack and sends it from a goroutine that finish and abort wait for.
+func (p *packer) upload(ctx context.Context, pack *openPack) error {
+	body, err := pack.seal()
+	if err != nil {
+		p.w.job.store.buffers.put(pack.buf)
+		return err
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		p.w.job.store.buffers.put(pack.buf)
+		return context.Cause(ctx)
+	}
+	p.mu.Lock()
+	p.sent++
+	p.mu.Unlock()
+	p.wg.Go(func() {
+		defer func() { <-p.slots }()
+		defer p.w.job.store.buffers.put(pack.buf)
+		err := p.w.job.store.objects.Create(p.w.ctx, format.PackKey(p.w.job.name, pack.object), body)
+		if err != nil {
+			p.setErr(err)
+			return
+		}
+		p.stored.Add(int64(len(body)))
+	})
+	return nil
+}
+
+func (o *openPack) seal() ([]byte, error) {
+	body, err := o.Finish()
+	if err != nil {
+		return nil, err
+	}
+	o.object.Size, o.object.Crc32C = uint64(len(body)), format.CRC32C(body)
+	return body, nil
+}
+
+func (p *packer) setErr(err error) {
+	p.mu.Lock()
+	if p.err == nil {
+		p.err = err
+	}
+	p.mu.Unlock()
+	p.w.cancel(err) // the save cannot succeed any more: stop what is still reading
+}
+
+// addTable holds a table frame back until a batch of them is placed.
+func (p *packer) addTable(ctx context.Context, t *pendingTable) error {
+	p.mu.Lock()
+	p.tables = append(p.tables, t)
+	p.held += len(t.frame)
+	var batch []*pendingTable
+	if p.held >= tableBatch {
+		batch, p.tables, p.held = p.tables, nil, 0
+	}
+	p.mu.Unlock()
+	return p.placeTables(ctx, batch)
+}
+
+func (p *packer) placeTables(ctx context.Context, batch []*pendingTable) error {
+	for _, t := range batch {
+		pack, offset, err := p.add(ctx, t.frame, format.PackEntry_TABLE, t.raw, t.hash, t.part, t.segment)
+		if err != nil {
+			return err
+		}
+		t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = pack, offset, uint32(len(t.frame)), uint32(t.raw), t.hash[:]
+	}
+	return nil
+}
+
+// finish places what is left and waits until everything is in the store. If all of it is one small pack, that pack is not sent but returned, to
+// travel in the manifest.
+func (p *packer) finish(ctx context.Context) (embedded []byte, err error) {
+	p.mu.Lock()
+	batch := p.tables
+	p.tables, p.held = nil, 0
+	p.mu.Unlock()
+	if err := p.placeTables(ctx, batch); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	last, sent := p.cur, p.sent
+	p.cur, p.closed = nil, true
+	p.mu.Unlock()
+	switch {
+	case last == nil:
+	case sent == 0 && last.Room(0, "") <= embedLimit:
+		body, err := last.seal()
+		last.object.Embedded, last.object.Writer = true, ""
+		embedded = slices.Clone(body)
+		p.w.job.store.buffers.put(last.buf)
+		if err != nil {
+			return nil, err
+		}
+	default:
+		if err := p.upload(ctx, last); err != nil {
+			return nil, err
+		}
+	}
+	p.wg.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return nil, p.err
+	}
+	return embedded, context.Cause(ctx)
+}
+
+// abort gives the open pack back and waits for the uploads, whose context has ended.
+func (p *packer) abort() {
+	p.mu.Lock()
+	last := p.cur
+	p.cur, p.closed = nil, true
+	p.mu.Unlock()
+	if last != nil {
+		p.w.job.store.buffers.put(last.buf)
+	}
+	p.wg.Wait()
+}
+
+// nonce names a pack in tables.
+func (p *packer) nonce(index uint32) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.objs[index].Nonce
+}

@@ -1,0 +1,122 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"gocloud.dev/blob"
+
+	"github.com/tidemark-go/tidemark/internal/objstore"
+	"github.com/tidemark-go/tidemark/internal/objstore/bucketstore"
+	"github.com/tidemark-go/tidemark/internal/objstore/filestore"
+	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
+)
+
+const schemes = "gs://bucket/prefix, file:///dir or mem://name"
+
+// openURL also tells whether the store is one whose conditions have to be tried out before they are relied on.
+func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store, doubtful bool, err error) {
+	u, err := url.Parse(storeURL)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) { // its text repeats the URL, which may hold a secret
+			err = ue.Err
+		}
+		return nil, false, badURL("the store's URL cannot be parsed: %w", err)
+	}
+	if u.User != nil {
+		return nil, false, badURL("a store's URL holds no user or password")
+	}
+	switch u.Scheme {
+	case "gs":
+		s, err = openGCS(ctx, u, o)
+	case "file":
+		s, err = openFile(u)
+	case "mem":
+		if err = onlyParams(u); err == nil {
+			s = memstore.Open(u.Host + u.Path)
+		}
+	case "":
+		err = badURL("%q has no scheme; a store is %s", storeURL, schemes)
+	default:
+		err = badURL("unknown scheme %q; a store is %s", u.Scheme, schemes)
+	}
+	if err != nil {
+		return nil, false, wrap(err, "open", "", 0)
+	}
+	return s, u.Query().Has("endpoint"), nil
+}
+
+func badURL(text string, args ...any) error {
+	return &Error{Kind: ErrInvalid, Op: "open", Err: fmt.Errorf(text, args...), Hint: "a store is " + schemes}
+}
+
+// onlyParams refuses query parameters that would otherwise be silently without effect.
+func onlyParams(u *url.URL, known ...string) error {
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return badURL("the query of the store's URL cannot be parsed")
+	}
+next:
+	for k := range q {
+		for _, n := range known {
+			if k == n {
+				continue next
+			}
+		}
+		return badURL("%s:// knows no parameter %q", u.Scheme, k)
+	}
+	return nil
+}
+
+func openGCS(ctx context.Context, u *url.URL, o *Options) (objstore.Store, error) {
+	if u.Host == "" {
+		return nil, badURL("gs:// needs a bucket: gs://bucket/prefix")
+	}
+	// anonymous is package tidemark's to act on; it is legal here so that one URL serves both.
+	if err := onlyParams(u, "endpoint", "anonymous"); err != nil {
+		return nil, err
+	}
+	endpoint := u.Query().Get("endpoint")
+	if endpoint != "" {
+		if e, err := url.Parse(endpoint); err != nil || (e.Scheme != "http" && e.Scheme != "https") || e.Host == "" {
+			return nil, badURL("endpoint has to be an http or https URL")
+		}
+	}
+	client := o.HTTPClient
+	if client == nil {
+		client = http.DefaultClient
+	}
+	b := &bucketstore.Options{Prefix: strings.Trim(u.Path, "/"), Endpoint: endpoint}
+	if endpoint != "" {
+		b.RewriteInterval = -1 // the limit is Google's own
+	}
+	return bucketstore.OpenGCS(ctx, client, u.Host, b)
+}
+
+func openFile(u *url.URL) (objstore.Store, error) {
+	if err := onlyParams(u); err != nil {
+		return nil, err
+	}
+	if u.Host != "" && u.Host != "localhost" {
+		return nil, badURL("file://%s… names a host; a local directory has three slashes: file:///dir", u.Host)
+	}
+	dir := filepath.FromSlash(u.Path)
+	if !filepath.IsAbs(dir) {
+		return nil, badURL("file:// needs an absolute path: file:///dir")
+	}
+	return filestore.Open(dir, nil)
+}
+
+func openBucket(bucket *blob.Bucket, prefix string) (objstore.Store, error) {
+	s, err := bucketstore.New(bucket, &bucketstore.Options{Prefix: strings.Trim(prefix, "/")})
+	if err != nil {
+		return nil, wrap(err, "open", "", 0)
+	}
+	return s, nil
+}

@@ -1,0 +1,245 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+	"github.com/tidemark-go/tidemark/internal/objstore"
+)
+
+// VerifyOptions tune Verify.
+type VerifyOptions struct {
+	Checkpoint string // a reference as of Find; empty: every retained checkpoint
+	Data       bool   // read every byte and check every hash
+	Progress   *Progress
+}
+
+// VerifyReport says what Verify found.
+type VerifyReport struct {
+	CheckedObjects, CheckedBytes int64
+	Checkpoints                  int
+	Problems                     []Problem
+	Requests                     Requests
+}
+
+// OK reports whether nothing was wrong.
+func (r VerifyReport) OK() bool { return len(r.Problems) == 0 }
+
+// Problem is one finding of Verify.
+type Problem struct {
+	Kind       string // "head", "manifest", "missing", "size", "crc32c", "table", "chunk"
+	Checkpoint uint64
+	Part       string
+	Object     string
+	Detail     string
+}
+
+// Verify checks that everything that the job's HEAD needs is there with the right size and CRC32C, at the price of a listing and the manifests; with Data it reads
+// every byte and checks every hash. Damage is in the report; the error is for what kept Verify from looking.
+func (j *Job) Verify(ctx context.Context, opts *VerifyOptions) (VerifyReport, error) {
+	var o VerifyOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	ctx, meter := metered(ctx)
+	v := &verifier{job: j, progress: o.Progress, expected: map[string]expectation{}, broken: map[string]bool{}, seen: map[chunkAt]bool{}}
+	err := v.run(ctx, o)
+	v.report.Requests = requestsOf(meter)
+	return v.report, wrap(err, "verify", j.name, 0)
+}
+
+type verifier struct {
+	job      *Job
+	progress *Progress
+	report   VerifyReport
+	expected map[string]expectation
+	broken   map[string]bool  // objects that have been reported: their chunks need no report of their own
+	seen     map[chunkAt]bool // checked already for another part or checkpoint
+}
+
+// expectation is what the manifests say of an object.
+type expectation struct {
+	size       uint64
+	crc32c     uint32
+	checkpoint uint64
+}
+
+type chunkAt struct {
+	pack   format.Nonce
+	offset uint64
+}
+
+func (v *verifier) problem(p Problem) { v.report.Problems = append(v.report.Problems, p) }
+
+func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
+	at, err := v.job.readHead(ctx)
+	if errors.Is(err, ErrCorrupt) {
+		v.problem(Problem{Kind: "head", Object: format.HeadKey(v.job.name), Detail: err.Error()})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if at.head == nil || at.head.Removed {
+		return v.job.noSuchJob("verify")
+	}
+	retained := at.head.Retained
+	if o.Checkpoint != "" {
+		r, err := v.job.resolve(at.head, o.Checkpoint)
+		if err != nil {
+			return err
+		}
+		retained = []*format.Retained{r}
+	}
+	checkpoints, err := v.manifests(ctx, at.head, retained)
+	if err != nil {
+		return err
+	}
+	if err := v.objects(ctx); err != nil {
+		return err
+	}
+	if !o.Data {
+		return nil
+	}
+	for _, c := range checkpoints {
+		if err := v.data(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loaded is a checkpoint whose manifest is whole.
+type loaded struct {
+	*Checkpoint
+	m *format.Manifest
+}
+
+// manifests reads each manifest from the store, past the cache, and collects what it needs.
+func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*format.Retained) ([]loaded, error) {
+	var out []loaded
+	for _, r := range retained {
+		c := &Checkpoint{job: v.job, retained: r, info: v.job.info(h, r)}
+		v.report.Checkpoints++
+		b, _, err := v.job.store.objects.Get(ctx, c.manifestKey(), int64(r.ManifestSize))
+		var m *format.Manifest
+		if err == nil {
+			m, err = c.decodeManifest(b)
+		}
+		switch {
+		case objstore.KindOf(err) == objstore.KindNotFound:
+			v.problem(Problem{Kind: "missing", Checkpoint: r.Id.Checkpoint, Object: c.manifestKey(), Detail: "the manifest does not exist"})
+			continue
+		case errors.Is(err, format.ErrNewer):
+			return nil, c.corrupt("", c.manifestKey(), err)
+		case errors.Is(err, format.ErrCorrupt), errors.Is(err, format.ErrForeign), objstore.KindOf(err) == objstore.KindCorrupt, objstore.KindOf(err) == objstore.KindTooLarge:
+			v.problem(Problem{Kind: "manifest", Checkpoint: r.Id.Checkpoint, Object: c.manifestKey(), Detail: err.Error()})
+			continue
+		case err != nil:
+			return nil, err
+		}
+		v.report.CheckedObjects++
+		v.report.CheckedBytes += int64(len(b))
+		for _, o := range m.Objects {
+			v.expect(c, o)
+		}
+		for _, p := range m.Parts {
+			v.progress.Total.Add(int64(p.Size))
+		}
+		out = append(out, loaded{c, m})
+	}
+	return out, nil
+}
+
+// expect notes an object that has to exist beside the retained manifests, which are checked whole anyway.
+func (v *verifier) expect(c *Checkpoint, o *format.Object) {
+	key, _ := c.locate(o)
+	e := expectation{size: o.Size, crc32c: o.Crc32C, checkpoint: c.retained.Id.Checkpoint}
+	if o.Embedded {
+		if len(o.ManifestNonce) == 0 {
+			return
+		}
+		e.size, e.crc32c = o.ManifestSize, o.ManifestCrc32C
+	}
+	if _, ok := v.expected[key]; !ok {
+		v.expected[key] = e
+	}
+}
+
+// objects holds a listing against what the manifests expect. A store that keeps no checksum has the object read for it.
+func (v *verifier) objects(ctx context.Context) error {
+	found := make(map[string]bool, len(v.expected))
+	var unsummed []string
+	err := v.job.eachObject(ctx, func(i objstore.Info) {
+		e, ok := v.expected[i.Key]
+		if !ok {
+			return
+		}
+		found[i.Key] = true
+		v.report.CheckedObjects++
+		switch {
+		case uint64(i.Size) != e.size:
+			v.broken[i.Key] = true
+			v.problem(Problem{Kind: "size", Checkpoint: e.checkpoint, Object: i.Key, Detail: fmt.Sprintf("%d bytes, expected %d", i.Size, e.size)})
+		case !i.HasCRC32C:
+			unsummed = append(unsummed, i.Key)
+		default:
+			v.checksum(i.Key, i.CRC32C)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for key, e := range v.expected {
+		if !found[key] {
+			v.broken[key] = true
+			v.problem(Problem{Kind: "missing", Checkpoint: e.checkpoint, Object: key, Detail: "the object does not exist"})
+		}
+	}
+	for _, key := range unsummed {
+		if err := v.readChecksum(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) checksum(key string, got uint32) {
+	if e := v.expected[key]; got != e.crc32c {
+		v.broken[key] = true
+		v.problem(Problem{Kind: "crc32c", Checkpoint: e.checkpoint, Object: key, Detail: fmt.Sprintf("CRC32C %08x, expected %08x", got, e.crc32c)})
+	}
+}
+
+func (v *verifier) readChecksum(ctx context.Context, key string) error {
+	buf, err := v.job.store.buffers.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.job.store.buffers.put(buf)
+	var crc uint32
+	size := v.expected[key].size
+	for off := uint64(0); off < size; {
+		b := buf[:min(uint64(len(buf)), size-off)]
+		err := v.job.store.objects.ReadRange(ctx, key, int64(off), b)
+		switch objstore.KindOf(err) {
+		case objstore.KindNotFound, objstore.KindCorrupt:
+			v.broken[key] = true
+			v.problem(Problem{Kind: "missing", Checkpoint: v.expected[key].checkpoint, Object: key, Detail: err.Error()})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		crc = format.UpdateCRC32C(crc, b)
+		off += uint64(len(b))
+		v.report.CheckedBytes += int64(len(b))
+	}
+	v.checksum(key, crc)
+	return nil
+}
