@@ -89,6 +89,7 @@ const (
 	EffectFlip         Effect = "flip"          // Bytes: the byte at this offset of the reply's body is another one
 	EffectTruncate     Effect = "truncate"      // Bytes: the reply's body ends there, and its header agrees
 	EffectRepeat       Effect = "repeat"        // Bytes: the first so many bytes of the reply's body come twice
+	EffectSwap         Effect = "swap"          // Object: the reply is the one for this object of the same bucket
 	EffectWrongCRC     Effect = "wrong_crc"     // the reply's X-Goog-Hash header states another CRC32C
 
 	// Credentials.
@@ -106,6 +107,7 @@ type Then struct {
 	Bytes      int64         `json:"bytes,omitempty"`
 	Rate       int64         `json:"rate,omitempty"`     // bytes per second
 	Requests   int           `json:"requests,omitempty"` // per connection
+	Object     string        `json:"object,omitempty"`
 }
 
 // Faults applies rules to the requests of servers. The rules can be replaced at any time; a request keeps to those

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ var effects = map[Effect]effect{
 	EffectFlip:         {[]string{"bytes"}, nil, (*strike).changeReply},
 	EffectTruncate:     {[]string{"bytes"}, nil, (*strike).changeReply},
 	EffectRepeat:       {[]string{"bytes"}, []string{"bytes"}, (*strike).changeReply},
+	EffectSwap:         {[]string{"object"}, []string{"object"}, (*strike).swap},
 	EffectWrongCRC:     {nil, nil, (*strike).changeReply},
 	EffectRevoke:       {nil, nil, (*strike).revokeToken},
 }
@@ -165,6 +167,26 @@ func (s *strike) breakRequest(_ http.ResponseWriter, r *http.Request) {
 	broken.Body = &changedBody{ReadCloser: r.Body, ctx: r.Context(), then: s.rule.Then}
 	s.next.ServeHTTP(&lostReply{header: http.Header{}}, broken)
 	panic(http.ErrAbortHandler)
+}
+
+// swap is the mix-up of a cache or a proxy: a good reply, of another object.
+func (s *strike) swap(w http.ResponseWriter, r *http.Request) {
+	t := classify(r)
+	path := r.URL.EscapedPath()
+	dir := "/" + url.PathEscape(t.bucket) + "/"
+	if i := strings.Index(path, "/o/"); i >= 0 && strings.Contains(path, "/storage/v1/b/") {
+		dir = path[:i+len("/o/")]
+	}
+	if t.object == "" {
+		s.next.ServeHTTP(w, r)
+		return
+	}
+	other := r.WithContext(r.Context())
+	u := *r.URL
+	u.RawPath = dir + url.PathEscape(s.rule.Then.Object)
+	u.Path = unescape(u.RawPath)
+	other.URL = &u
+	s.next.ServeHTTP(w, other)
 }
 
 func (s *strike) revokeToken(w http.ResponseWriter, r *http.Request) {

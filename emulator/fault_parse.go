@@ -153,6 +153,7 @@ func (t *Then) check() error {
 	}{
 		{"status", t.Status != 0}, {"retry_after", t.RetryAfter != 0}, {"body", t.Body != ""}, {"apply", t.Apply},
 		{"for", t.For != 0}, {"bytes", t.Bytes != 0}, {"rate", t.Rate != 0}, {"requests", t.Requests != 0},
+		{"object", t.Object != ""},
 	} {
 		if field.set && !slices.Contains(e.takes, field.name) {
 			return fmt.Errorf("effect %s does not take %s (it takes: %s)", t.Effect, field.name, strings.Join(e.takes, ", "))

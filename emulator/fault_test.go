@@ -287,6 +287,29 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestSwap(t *testing.T) {
+	faults, err := emulator.NewFaults(emulator.Fault{Then: emulator.Then{Effect: "swap", Object: "jobs/other object"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/storage/v1/b/b/o/x%2Fy?alt=media": "/storage/v1/b/b/o/jobs%2Fother%20object?alt=media",
+		"/b/x/y":                            "/b/jobs%2Fother%20object",
+		"/storage/v1/b/b/o?prefix=x":        "/storage/v1/b/b/o?prefix=x",
+	} {
+		var got string
+		h := faults.Wrap(emulator.ServerStorage, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.URL.String() }))
+		req, err := http.NewRequest("GET", path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ServeHTTP(&reply{header: http.Header{}}, req)
+		if got != want {
+			t.Errorf("%s became %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestShareIsReproducible(t *testing.T) {
 	hits := func(seed uint64) string {
 		faults, err := emulator.NewFaults(emulator.Fault{

@@ -86,16 +86,16 @@ func (t *valueTree) set(path, value string) {
 	t.changed = make(chan struct{})
 }
 
-// reply is one rendered value.
-type reply struct {
+// rendered is one value as it goes out.
+type rendered struct {
 	body        []byte
 	contentType string
 	etag        string
 	redirect    bool // a directory that was asked for without its slash
 }
 
-// render looks path up, and returns what to wait on for another answer. A nil reply means: no such value.
-func (t *valueTree) render(path string, query url.Values) (*reply, <-chan struct{}) {
+// render looks path up, and returns what to wait on for another answer. A nil result means: no such value.
+func (t *valueTree) render(path string, query url.Values) (*rendered, <-chan struct{}) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var value any = t.root
@@ -115,9 +115,9 @@ func (t *valueTree) render(path string, query url.Values) (*reply, <-chan struct
 	case !isDir && slash:
 		return nil, t.changed
 	case isDir && !slash && !recursive:
-		return &reply{redirect: true}, t.changed
+		return &rendered{redirect: true}, t.changed
 	}
-	r := &reply{contentType: "application/text"}
+	r := &rendered{contentType: "application/text"}
 	_, listed := value.(jsonList)
 	// A subtree is JSON unless text is asked for; a single value or a listing is text unless JSON is asked for.
 	if alt := query.Get("alt"); alt == "json" || (alt == "" && isDir && recursive) || listed {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,14 @@ const (
 	// maxForm bounds the body of a token request; an assertion is about 1 KiB.
 	maxForm = 1 << 20
 )
+
+// googleAudiences are the names of the real endpoint, which some clients (Python's) put into an assertion wherever they
+// send it.
+var googleAudiences = []string{
+	"https://oauth2.googleapis.com/token",
+	"https://www.googleapis.com/oauth2/v4/token",
+	"https://accounts.google.com/o/oauth2/token",
+}
 
 // oauthServer is the token endpoint, oauth2.googleapis.com in the real cloud: the JWT-bearer grant of service accounts
 // and the refresh-token grant of people.
@@ -105,7 +114,7 @@ func (s *oauthServer) jwtGrant(assertion string) (map[string]any, *oauthError) {
 		return invalid(err.Error())
 	case c.Issuer != s.account:
 		return invalid("invalid grant: account not found")
-	case c.Audience != s.audience:
+	case c.Audience != s.audience && !slices.Contains(googleAudiences, c.Audience):
 		return nil, &oauthError{http.StatusUnauthorized, "invalid_client", "the audience of the assertion is not this token endpoint"}
 	case c.TargetAudience != "":
 		id, err := s.issuer.identity(s.account, c.TargetAudience, time.Now())

@@ -84,6 +84,11 @@ func TestServiceAccountKey(t *testing.T) {
 		t.Errorf("the token lives %v", left)
 	}
 
+	config.Audience = "https://oauth2.googleapis.com/token" // as Python's client does
+	if _, err := config.TokenSource(t.Context()).Token(); err != nil {
+		t.Errorf("with the audience of the real endpoint: %v", err)
+	}
+
 	config.UseIDToken = true
 	config.Scopes, config.PrivateClaims = nil, map[string]any{"target_audience": "https://example.com"}
 	id, err := config.TokenSource(t.Context()).Token()
@@ -103,8 +108,8 @@ func TestServiceAccountKey(t *testing.T) {
 	if _, err := other.TokenSource(t.Context()).Token(); !errors.As(err, &refused) || refused.Response.StatusCode != http.StatusBadRequest {
 		t.Errorf("a foreign key: %v", err)
 	}
-	if n := cloud.OAuthRequests(); n != 3 {
-		t.Errorf("%d requests at the token endpoint, want 3", n)
+	if n := cloud.OAuthRequests(); n != 4 {
+		t.Errorf("%d requests at the token endpoint, want 4", n)
 	}
 }
 
@@ -113,7 +118,7 @@ func TestJWTGrantChecks(t *testing.T) {
 	for name, change := range map[string]func(c *jwt.Config){
 		"no scope":      func(c *jwt.Config) { c.Scopes = nil },
 		"wrong account": func(c *jwt.Config) { c.Email = "someone@example.com" },
-		"wrong aud":     func(c *jwt.Config) { c.Audience = "https://oauth2.googleapis.com/token" },
+		"wrong aud":     func(c *jwt.Config) { c.Audience = "https://example.com/token" },
 		"wrong key id":  func(c *jwt.Config) { c.PrivateKeyID = "0123" },
 		"too long":      func(c *jwt.Config) { c.Expires = 3 * time.Hour },
 	} {

@@ -110,24 +110,33 @@ func classifyJSON(r *http.Request, rest string) target {
 		}
 		return t
 	}
-	// Slashes of the object's own name are escaped, so what follows a bare slash is a verb.
+	// Clients escape the slashes of an object's name, so what follows a bare slash is a verb, if it is a known one.
 	name, verb, _ := strings.Cut(object, "/")
+	verb, _, _ = strings.Cut(verb, "/")
 	t.object = unescape(name)
-	switch {
-	case verb == "compose":
+	switch verb {
+	case "compose":
 		t.op = OpCompose
-	case strings.HasPrefix(verb, "rewriteTo/"), strings.HasPrefix(verb, "copyTo/"):
+		return t
+	case "rewriteTo", "copyTo", "moveTo":
 		t.op = OpCopy
-	case verb != "" && r.Method == http.MethodGet && r.URL.Query().Get("alt") != "media":
-		t.op = OpOther // access control lists
-	case r.Method == http.MethodGet && r.URL.Query().Get("alt") == "media":
-		t.op = OpRead
-		t.object = unescape(object)
-	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		return t
+	case "restore":
+		t.op = OpPatch
+		return t
+	case "acl":
+		return t
+	}
+	t.object = unescape(object)
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
 		t.op = OpStat
-	case r.Method == http.MethodDelete:
+		if r.URL.Query().Get("alt") == "media" {
+			t.op = OpRead
+		}
+	case http.MethodDelete:
 		t.op = OpDelete
-	case r.Method == http.MethodPatch || r.Method == http.MethodPut:
+	case http.MethodPatch, http.MethodPut, http.MethodPost: // POST with X-HTTP-Method-Override
 		t.op = OpPatch
 	}
 	return t
@@ -141,8 +150,11 @@ func classifyXML(r *http.Request, path string) target {
 		t.op = OpAdmin
 	case object == "":
 		t.op = OpAdmin
-		if r.Method == http.MethodGet {
+		switch {
+		case r.Method == http.MethodGet:
 			t.op = OpList
+		case r.Method == http.MethodPost && r.URL.Query().Has("delete"):
+			t.op = OpDelete
 		}
 	case r.URL.Query().Has("upload_id"), r.URL.Query().Has("uploadId") && r.Method == http.MethodPut:
 		t.op = OpChunk

@@ -2,7 +2,9 @@ package emulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -51,7 +53,11 @@ func (s *server) start(h http.Handler, connState func(net.Conn, http.ConnState))
 		// A test that never sends its header must not hold a goroutine for ever; bodies may be as slow as the test wants.
 		ReadHeaderTimeout: time.Minute,
 	}
-	s.served.Go(func() { _ = s.http.Serve(s.gate) })
+	s.served.Go(func() {
+		if err := s.http.Serve(s.gate); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("emulator: a server ended before it was closed", "server", s.name, "error", err)
+		}
+	})
 }
 
 // close ends stalls and delays, cuts every connection, and returns when no handler is left.
