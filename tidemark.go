@@ -9,36 +9,112 @@ package tidemark
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tidemark-go/tidemark/checkpoint"
+	"github.com/tidemark-go/tidemark/credentials"
 )
+
+// Scope is what a store asks tokens for: reading and writing objects, nothing else.
+const Scope = "https://www.googleapis.com/auth/devstorage.read_write"
 
 // Options tune Open. The zero value, and nil, work.
 type Options struct {
-	checkpoint.Options
+	checkpoint.Options // with HTTPClient set, no credentials are looked for: the client brings its own
+	// Credentials, if set, is used instead of what credentials.Find would find.
+	Credentials credentials.Source
 }
 
-// Store is a checkpoint store together with the credentials that it uses.
+// Store is a checkpoint store together with its share of the process's token cache.
 type Store struct {
 	*checkpoint.Store
+	source    string
+	tokens    *credentials.Handle // nil: the store needs none
+	transport *http.Transport
 }
 
 // CredentialStats says where a store's credentials come from and what they cost.
 type CredentialStats struct {
-	Source, Account string // empty for a store that needs none
-	Fetches         int64  // tokens asked for by this process for this identity
-	ExpiresIn       time.Duration
+	Source, Account string        // empty for a store that needs none
+	Fetches         int64         // tokens asked for by this process for this identity, by all its stores together
+	ExpiresIn       time.Duration // of the token in hand; 0 without one
 }
 
-// Open opens gs://bucket/prefix, file:///dir or mem://name. For gs:// it finds credentials (see credentials.Find); the parameters
-// endpoint=URL and anonymous=true name another server and do without a token.
+// Open opens gs://bucket/prefix, file:///dir or mem://name. For gs:// it finds credentials (see credentials.Find) and shares
+// their token with every other store of the process that has the same. Parameters of gs://: endpoint=URL names another server that speaks Google's API, and
+// anonymous=true does without a token. Open asks for no token and sends nothing to the store.
 func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
-	return nil, errors.ErrUnsupported
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	s := new(Store)
+	if o.HTTPClient == nil && needsToken(storeURL) {
+		found, err := credentials.Find(ctx, &credentials.FindOptions{Source: o.Credentials, Scopes: []string{Scope}})
+		if err != nil {
+			return nil, credentialsError(err)
+		}
+		s.source = found.Name
+		s.tokens = credentials.Shared(found.Source, &credentials.Options{Logger: o.Logger})
+		s.transport = newTransport()
+		o.HTTPClient = &http.Client{Transport: credentials.Transport(s.tokens, s.transport)}
+	}
+	store, err := checkpoint.Open(ctx, storeURL, &o.Options)
+	if err != nil {
+		return nil, errors.Join(err, s.releaseCredentials())
+	}
+	s.Store = store
+	return s, nil
+}
+
+// needsToken is only a first look: what is wrong with the URL is checkpoint.Open's to say.
+func needsToken(storeURL string) bool {
+	u, err := url.Parse(storeURL)
+	return err == nil && u.Scheme == "gs" && !strings.EqualFold(u.Query().Get("anonymous"), "true")
+}
+
+// newTransport is the one set of connections that a store has. HTTP/1.1, because HTTP/2 over TLS costs up to twice
+// the processor time on large bodies, and puts all requests on one connection.
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 16 // more than the requests that a save has under way, so that none is dialled anew
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.ForceAttemptHTTP2 = false
+	return t
+}
+
+// credentialsError says with checkpoint's errors that nothing was found.
+func credentialsError(err error) error {
+	var kind interface{ CredentialsError() string }
+	e := &checkpoint.Error{Kind: checkpoint.ErrCredentials, Op: "open", Err: err, Hint: "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a metadata server answers"}
+	if errors.As(err, &kind) && kind.CredentialsError() == "unavailable" {
+		e.Kind, e.Hint = checkpoint.ErrUnavailable, "the source of credentials did not answer; try again later"
+	}
+	return e
 }
 
 // Credentials reports on the store's credentials without asking for any.
-func (s *Store) Credentials() CredentialStats { return CredentialStats{} }
+func (s *Store) Credentials() CredentialStats {
+	if s.tokens == nil {
+		return CredentialStats{}
+	}
+	st := s.tokens.Stats()
+	return CredentialStats{Source: s.source, Account: st.Account, Fetches: st.Fetches, ExpiresIn: time.Duration(st.LeftSeconds * float64(time.Second))}
+}
 
 // Close closes the store and gives its share of the token cache back.
-func (s *Store) Close() error { return nil }
+func (s *Store) Close() error {
+	return errors.Join(s.Store.Close(), s.releaseCredentials())
+}
+
+func (s *Store) releaseCredentials() error {
+	if s.tokens == nil {
+		return nil
+	}
+	s.transport.CloseIdleConnections()
+	return s.tokens.Close()
+}
