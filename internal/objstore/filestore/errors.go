@@ -10,8 +10,11 @@ import (
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
-// errPrefix is what a file system cannot do and an object store can.
-var errPrefix = errors.New("other objects have this key and a slash as their prefix: a file cannot be a directory too")
+// What a file system cannot do and an object store can.
+var (
+	errPrefix = errors.New("other objects have this key and a slash as their prefix: a file cannot be a directory too")
+	errBelow  = errors.New("there is an object whose key is a prefix of this one: a file cannot be a directory too")
+)
 
 var (
 	errNoLinks  = fmt.Errorf("the file system has no hard links, which exclusive creation needs: %w", errors.ErrUnsupported)
@@ -44,7 +47,7 @@ func kindOf(op string, err error) objstore.Kind {
 		return objstore.KindUnknown
 	case errors.As(err, &after):
 		return objstore.KindUnknown // whatever the cause: not one of the kinds that say that nothing was written
-	case is(errPrefix, errNegative):
+	case is(errPrefix, errBelow, errNegative):
 		return objstore.KindInvalid
 	case is(syscall.ENOTDIR, syscall.EISDIR):
 		if op == "put" {

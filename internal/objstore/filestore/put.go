@@ -148,8 +148,11 @@ func makeParents(root *os.Root, target string) error {
 		return nil
 	}
 	err := root.MkdirAll(dir, 0o777)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return errVanished
+	case errors.Is(err, fs.ErrExist):
+		return errBelow
 	}
 	return err
 }
