@@ -188,10 +188,7 @@ func (c *Cloud) CreateBucket(name string) error {
 	if !ok {
 		return fmt.Errorf("emulator: create bucket %q: the storage handler %T has no CreateBucket(string) error", name, c.handler)
 	}
-	if err := h.CreateBucket(name); err != nil {
-		return fmt.Errorf("emulator: create bucket %q: %w", name, err)
-	}
-	return nil
+	return h.CreateBucket(name)
 }
 
 // Env is what a child process in any language needs to take the metadata server for the real one.

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -128,6 +130,33 @@ func TestCloud(t *testing.T) {
 	}
 }
 
+// TestCloseWaits shows that a handler which does not listen to its context is waited for.
+func TestCloseWaits(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	var left atomic.Bool
+	cloud := emulator.Start(t, &emulator.Options{StorageHandler: func(func(string) error) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			close(entered)
+			<-release
+			left.Store(true)
+		})
+	}})
+	var client sync.WaitGroup
+	client.Go(func() {
+		if _, _, err := send(context.Background(), http.DefaultClient, "GET", cloud.StorageURL(), ""); err == nil {
+			t.Error("the client got a reply from a server that closed")
+		}
+	})
+	<-entered
+	go func() {
+		client.Wait() // Close has cut the connection
+		close(release)
+	}()
+	if err := cloud.Close(); err != nil || !left.Load() {
+		t.Errorf("Close returned %v before the handler", err)
+	}
+}
+
 func TestLoopbackOnly(t *testing.T) {
 	for _, addr := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.com:0"} {
 		cloud, err := emulator.Listen(t.Context(), &emulator.Options{MetadataAddr: addr})
@@ -157,6 +186,29 @@ func TestFixedAddress(t *testing.T) {
 	second := emulator.Start(t, &emulator.Options{MetadataAddr: addr})
 	if second.MetadataHost() != addr {
 		t.Errorf("got %s, want %s", second.MetadataHost(), addr)
+	}
+}
+
+func TestCloseFreesFiles(t *testing.T) {
+	open := func() int {
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skipf("counting open files needs /proc: %v", err)
+		}
+		return len(files)
+	}
+	before := open()
+	for range 20 {
+		cloud, err := emulator.Listen(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cloud.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := open(); after >= before+20 {
+		t.Errorf("%d open files before 20 clouds, %d after", before, after)
 	}
 }
 

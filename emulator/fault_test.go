@@ -310,6 +310,36 @@ func TestSwap(t *testing.T) {
 	}
 }
 
+// TestFlipSparesTheServer shows that a wrong byte is wrong on the wire only: servers hand out their stored bytes.
+func TestFlipSparesTheServer(t *testing.T) {
+	faults, err := emulator.NewFaults(emulator.Fault{Then: emulator.Then{Effect: "flip"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := []byte("stored")
+	h := faults.Wrap(emulator.ServerStorage, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(stored) }))
+	req, err := http.NewRequest("GET", "/b/o", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &reply{header: http.Header{}}
+	h.ServeHTTP(w, req)
+	if w.body.String() == "stored" || string(stored) != "stored" {
+		t.Errorf("the client got %q, the server has %q", w.body.String(), stored)
+	}
+}
+
+// TestStatusForLargeBody shows that the status reaches a client that is still sending.
+func TestStatusForLargeBody(t *testing.T) {
+	cloud, _, client := startStub(t, &emulator.Options{Faults: []emulator.Fault{{Then: emulator.Then{Effect: "status", Status: 503}}}})
+	for range 5 {
+		resp, _, err := send(t.Context(), client, "POST", cloud.StorageURL()+"/b/o", strings.Repeat("x", 16<<20))
+		if err != nil || resp.StatusCode != 503 {
+			t.Errorf("%v %v", resp, err)
+		}
+	}
+}
+
 func TestShareIsReproducible(t *testing.T) {
 	hits := func(seed uint64) string {
 		faults, err := emulator.NewFaults(emulator.Fault{

@@ -352,6 +352,25 @@ type addr string
 func (addr) Network() string  { return "test" }
 func (a addr) String() string { return string(a) }
 
+func TestWaitForChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := emulator.NewMetadata(nil, emulator.NewIssuer())
+		start := time.Now()
+		var preempted *reply
+		var waiting sync.WaitGroup
+		waiting.Go(func() { preempted = ask(m, "a", "/computeMetadata/v1/instance/?recursive=true&wait_for_change=true") })
+		synctest.Wait()
+		time.Sleep(time.Second)
+		m.Set("project/attributes/other", "value") // a change elsewhere wakes nobody
+		time.Sleep(time.Second)
+		m.Set("instance/preempted", "TRUE")
+		waiting.Wait()
+		if took := time.Since(start); took != 2*time.Second || !strings.Contains(preempted.body.String(), `"preempted":"TRUE"`) {
+			t.Errorf("after %v: %s", took, preempted.body.String())
+		}
+	})
+}
+
 func TestWaitForChangeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := emulator.NewMetadata(nil, emulator.NewIssuer())
