@@ -103,11 +103,19 @@ func New(b *blob.Bucket, o *Options) (*Store, error) {
 
 // driverName is the type of the driver inside b, as "s3blob": gocloud has no name for it, and an error should.
 func driverName(b *blob.Bucket) string {
-	if f := reflect.ValueOf(b).Elem().FieldByName("b"); f.Kind() == reflect.Interface && !f.IsNil() {
-		name, _, _ := strings.Cut(strings.TrimPrefix(f.Elem().Type().String(), "*"), ".")
-		return name
+	v := reflect.ValueOf(b)
+	for _, field := range []string{"b", "base", "base"} { // the driver, below one or two prefixes
+		if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+			break
+		}
+		f := v.Elem().FieldByName(field)
+		if f.Kind() != reflect.Interface || f.IsNil() {
+			break
+		}
+		v = f.Elem()
 	}
-	return "unknown"
+	name, _, _ := strings.Cut(strings.TrimPrefix(v.Type().String(), "*"), ".")
+	return name
 }
 
 // Traits has the service's limit on rewriting one object.
@@ -160,12 +168,9 @@ func (s *Store) fail(parent context.Context, op, key string, err error) error {
 // failRead is fail for reads, where "not found" needs evidence: it makes callers start from nothing.
 func (s *Store) failRead(ctx context.Context, op, key string, err error) error {
 	if ctx.Err() == nil && s.d.unproven(err) {
-		_, statErr := s.Stat(ctx, key)
-		if statErr == nil {
-			statErr = errors.New("it was said to be absent and is there")
-			return &objstore.Error{Kind: objstore.KindUnavailable, Op: op, Key: key, Err: statErr}
+		if _, err = s.Stat(ctx, key); err == nil {
+			err = &objstore.Error{Kind: objstore.KindUnavailable, Err: errors.New("it was said to be absent and is there")}
 		}
-		return statErr
 	}
 	return s.fail(ctx, op, key, err)
 }

@@ -83,6 +83,12 @@ func kindOf(err error) objstore.Kind {
 		errors.Is(err, net.ErrClosed), errors.As(err, &netErr), errors.As(err, &urlErr), errors.As(err, &syntaxErr):
 		return objstore.KindUnavailable
 	}
+	switch text := err.Error(); {
+	case strings.Contains(text, "storage: bad CRC on read"):
+		return objstore.KindCorrupt
+	case strings.Contains(text, "storage: partial request not satisfied"), strings.Contains(text, "storage: invalid Content-Range"):
+		return objstore.KindUnavailable // success in the status, and not the storage API's answer
+	}
 	switch gcerrors.Code(err) { // what is left comes from a client that speaks gRPC
 	case gcerrors.NotFound:
 		return objstore.KindNotFound
@@ -125,7 +131,7 @@ func classifyAnswer(op string, e *googleapi.Error) *objstore.Error {
 		if rateReasons[code] {
 			out.Kind = objstore.KindThrottled
 		}
-		out.Permission, out.Principal = refusal(e.Message + " " + e.Body)
+		out.Permission, out.Principal = refusal(e.Body)
 	case http.StatusNotFound:
 		out.Kind = missing(op, code, message, genuine)
 		if out.Kind == objstore.KindInvalid {
@@ -165,12 +171,18 @@ var (
 // read finds the service's code and message in its answer; genuine says that they were there in one of the service's forms.
 func read(e *googleapi.Error) (code, message string, genuine bool) {
 	body := strings.TrimSpace(e.Body)
-	switch {
-	case e.Message != "" || len(e.Errors) > 0: // googleapi found them in JSON
-		if len(e.Errors) > 0 {
-			code = e.Errors[0].Reason
+	var reply struct {
+		Error struct {
+			Message string
+			Errors  []struct{ Reason string }
 		}
-		return code, e.Message, true
+	}
+	switch {
+	case json.Unmarshal([]byte(body), &reply) == nil && reply.Error.Message != "": // e itself has it for all but downloads
+		for _, item := range reply.Error.Errors {
+			code = item.Reason
+		}
+		return code, reply.Error.Message, true
 	case xmlCode.MatchString(body):
 		code = xmlCode.FindStringSubmatch(body)[1]
 		message = code

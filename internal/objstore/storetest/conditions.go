@@ -106,6 +106,36 @@ func swapDeleted(t *testing.T, ctx context.Context, s objstore.Store, _ Options)
 	put(t, ctx, s, "job/HEAD", "3", objstore.Absent)
 }
 
+// swapDeleteRace: whichever of a swap and a deletion comes first, nothing is left; a swap must not revive the object.
+func swapDeleteRace(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	for round := range 50 {
+		key := fmt.Sprintf("race/%d/HEAD", round)
+		version := put(t, ctx, s, key, "1", objstore.Absent)
+		start := make(chan struct{})
+		var racers sync.WaitGroup
+		for i := range 4 {
+			racers.Go(func() {
+				<-start
+				_, err := s.Put(ctx, key, fmt.Appendf(nil, "swap %d", i), version)
+				if err != nil && objstore.KindOf(err) != objstore.KindPrecondition {
+					t.Error(err)
+				}
+			})
+		}
+		racers.Go(func() {
+			<-start
+			if err := s.Delete(ctx, key); err != nil {
+				t.Error(err)
+			}
+		})
+		close(start)
+		racers.Wait()
+		if _, err := s.Stat(ctx, key); objstore.KindOf(err) != objstore.KindNotFound {
+			t.Fatalf("round %d: a deleted object was revived (%v)", round, err)
+		}
+	}
+}
+
 // versionsNeverReturn writes one key again and again, with deletions between.
 func versionsNeverReturn(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 	seen := map[objstore.Version]bool{}

@@ -32,6 +32,7 @@ var tests = []test{
 	{"Swap", swap},
 	{"SwapRace", swapRace},
 	{"SwapDeleted", swapDeleted},
+	{"SwapDeleteRace", swapDeleteRace},
 	{"ReadersSeeWholeObjects", readersSeeWholeObjects},
 	{"VersionsNeverReturn", versionsNeverReturn},
 	{"Stat", stat},
