@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,8 @@ type Options struct {
 	AttemptTimeout time.Duration
 	// Patience bounds the wait of a caller whose context has no deadline. Default 1 min.
 	Patience time.Duration
-	// KeepWarm is how long after its last use a cache goes on refreshing. Default 30 min: with tokens of an
-	// hour, the cache rests once a whole life has passed unused.
+	// KeepWarm is how long after its last use a cache goes on refreshing. Default 2 h, so that a job that
+	// checkpoints every hour or two finds a valid token each time.
 	KeepWarm time.Duration
 	// Logger is told of refreshes and failures, never of a token. Default: none.
 	Logger *slog.Logger
@@ -40,7 +41,7 @@ func (o *Options) withDefaults() Options {
 		d.Patience = time.Minute
 	}
 	if d.KeepWarm <= 0 {
-		d.KeepWarm = 30 * time.Minute
+		d.KeepWarm = 2 * time.Hour
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
@@ -94,6 +95,7 @@ type Cache struct {
 	habit    habit
 	pace     pace
 	refusals refusals
+	notes    []func() // what to log once the lock is given back
 }
 
 // New makes a cache that is shared with nobody; see [Shared]. It asks for nothing before the first call.
@@ -114,6 +116,9 @@ func (c *Cache) get(ctx context.Context) (*Token, error) {
 	if t := c.aging.Load(); t != nil {
 		c.count.stale.Add(1)
 		return t, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, c.gaveUp(err)
 	}
 	since := time.Now()
 	t, turn, err := c.join(since)
@@ -142,7 +147,7 @@ func (c *Cache) get(ctx context.Context) (*Token, error) {
 // join is a caller's first look. When it returns a channel the caller is counted as waiting.
 func (c *Cache) join(now time.Time) (*Token, <-chan struct{}, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	coalesced := c.keeper != nil
 	t, turn, err := c.lookLocked(now, now)
 	if turn != nil {
@@ -157,14 +162,14 @@ func (c *Cache) join(now time.Time) (*Token, <-chan struct{}, error) {
 
 func (c *Cache) look(since time.Time) (*Token, <-chan struct{}, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	return c.lookLocked(time.Now(), since)
 }
 
 func (c *Cache) leave() {
 	c.mu.Lock()
 	c.waiters--
-	c.mu.Unlock()
+	c.unlock()
 }
 
 // lookLocked returns the token, or why there will be none for a caller that came at since, or the channel
@@ -196,7 +201,7 @@ func (c *Cache) gaveUp(cause error) error {
 		return fmt.Errorf("credentials: stopped waiting for a token from %s: %w", nameOf(c.src), cause)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	last := c.pace.last
 	if last == nil {
 		last = &Error{Kind: Unavailable, Source: nameOf(c.src), Err: errors.New("no answer yet"),
@@ -211,7 +216,9 @@ func (c *Cache) gaveUp(cause error) error {
 func (c *Cache) report(e *Error, now time.Time) *Error {
 	own := *e
 	own.Attempts = c.pace.attempts
-	own.Elapsed = now.Sub(c.pace.first)
+	if own.Attempts > 0 {
+		own.Elapsed = now.Sub(c.pace.first)
+	}
 	return &own
 }
 
@@ -244,13 +251,13 @@ func (c *Cache) Account(ctx context.Context) (string, error) {
 // 5 min, whatever is said of it.
 func (c *Cache) Invalidate(t *Token) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	now := time.Now()
 	if t == nil || c.token != t || !c.refusals.allow(now) {
 		return
 	}
 	c.count.invalidated++
-	c.opts.Logger.Warn("token refused by the service, dropped", "source", nameOf(c.src), "account", t.account)
+	c.note(slog.LevelWarn, "token refused by the service, dropped", "source", nameOf(c.src), "account", t.account)
 	c.drop(now)
 	if c.keeper != nil {
 		c.keeper.nudge()
@@ -266,7 +273,7 @@ func (c *Cache) Close() error {
 // shut is the part of Close that does not wait.
 func (c *Cache) shut() *keeper {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.closed = true
 	k := c.keeper
 	c.rest(time.Now())
@@ -277,12 +284,26 @@ func (c *Cache) shut() *keeper {
 // reopen undoes shut: the token in hand, if it is still valid, is served again.
 func (c *Cache) reopen() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.closed = false
+}
+
+// note logs at the next unlock: a log may be a slow disk, and the lock is never held across I/O.
+func (c *Cache) note(level slog.Level, msg string, args ...any) {
+	c.notes = append(c.notes, func() { c.opts.Logger.Log(context.Background(), level, msg, args...) })
+}
+
+func (c *Cache) unlock() {
+	notes := c.notes
+	c.notes = nil
+	c.mu.Unlock()
+	for _, log := range notes {
+		log()
+	}
 }
 
 // String names the cache, not its content.
 func (c *Cache) String() string { return "credentials cache of " + c.src.Identity() }
 
-// GoString is String.
-func (c *Cache) GoString() string { return c.String() }
+// Format is String under every verb: fmt would otherwise read fields that change meanwhile.
+func (c *Cache) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }

@@ -111,7 +111,7 @@ func (e *Error) CredentialsError() string { return e.Kind.String() }
 // unavailable: retrying is the one reaction that loses nothing.
 func classified(err error, src Source) *Error {
 	e, ok := errors.AsType[*Error](err)
-	if ok {
+	if ok && e.Kind >= Unavailable && e.Kind <= Misconfigured {
 		own := *e
 		e = &own
 	} else {

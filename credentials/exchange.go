@@ -26,7 +26,6 @@ var tokenClient = &http.Client{Transport: &http.Transport{
 	DialContext:         (&net.Dialer{Timeout: 4 * time.Second}).DialContext,
 	TLSHandshakeTimeout: 4 * time.Second,
 	DisableKeepAlives:   true,
-	ForceAttemptHTTP2:   true,
 }}
 
 // reply is an answer of a token server that arrived whole.

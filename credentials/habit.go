@@ -55,10 +55,10 @@ func (h *habit) renewed(left time.Duration) {
 func (h *habit) lead(left time.Duration) time.Duration {
 	window := min(maxLead, left/3)
 	lead := window - rand.N(window/5+1)
-	if h.sameAt > 0 && lead >= h.sameAt {
+	if h.sameAt > 0 && lead > h.newAt {
 		switch {
 		case h.newAt == 0:
-			lead = share(h.sameAt)
+			lead = min(lead, share(h.sameAt))
 		case h.sameAt > 3*h.newAt/2:
 			// Worth another look in between: a longer lead leaves more time for a failing server.
 			lead = time.Duration(math.Sqrt(float64(h.sameAt) * float64(h.newAt)))

@@ -111,7 +111,7 @@ func TestUse(t *testing.T) {
 				t.Fatalf("a job that asks every 90 min waited %v", took)
 			}
 		}
-		time.Sleep(3 * time.Hour)
+		time.Sleep(5 * time.Hour)
 		n := s.fetches()
 		time.Sleep(24 * time.Hour)
 		if more := s.fetches() - n; more != 0 {

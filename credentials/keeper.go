@@ -2,6 +2,8 @@ package credentials
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 )
@@ -108,6 +110,9 @@ func (c *Cache) fetch(ctx context.Context, answers chan<- answer) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.AttemptTimeout)
 	defer cancel()
 	t, err := c.src.Fetch(ctx)
+	if t == nil && err == nil {
+		err = errors.New("the source gave neither a token nor an error")
+	}
 	answers <- answer{t, err, asked, time.Since(asked)}
 }
 
@@ -121,7 +126,7 @@ type plan struct {
 // plan moves the cache to the state that the clocks ask for, and decides.
 func (c *Cache) plan(k *keeper) plan {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.keeper != k {
 		return plan{rest: true}
 	}
@@ -201,7 +206,7 @@ func (c *Cache) withdraw(now time.Time) {
 		return
 	}
 	if c.keeper != nil {
-		c.opts.Logger.Warn("token expired before it was renewed", "source", nameOf(c.src))
+		c.note(slog.LevelWarn, "token expired before it was renewed", "source", nameOf(c.src))
 	}
 	c.drop(now)
 }
@@ -230,7 +235,7 @@ func (c *Cache) news() {
 // settle takes in the answer of a fetch.
 func (c *Cache) settle(k *keeper, a answer) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.keeper != k {
 		return
 	}
@@ -247,7 +252,7 @@ func (c *Cache) settle(k *keeper, a answer) {
 func (c *Cache) failed(e *Error, a answer, now time.Time) {
 	c.count.failures[e.Kind]++
 	final := c.pace.fail(e, a.asked, now, c.token != nil, c.waiters > 0)
-	c.opts.Logger.Warn("token not renewed", "source", e.Source, "attempt", c.pace.attempts, "error", e.Err)
+	c.note(slog.LevelWarn, "token not renewed", "source", e.Source, "attempt", c.pace.attempts, "error", e.Err)
 	if final {
 		c.news()
 	}
@@ -273,7 +278,7 @@ func (c *Cache) received(t *Token, a answer, now time.Time) {
 		c.pace.next = t.deadline.Add(rand.N(250 * time.Millisecond))
 		return
 	}
-	if p := c.previous; p != nil && p.secret.value != t.secret.value && !p.lasting() {
+	if p := c.previous; p != nil && p.secret().value != t.secret().value && !p.lasting() {
 		c.habit.renewed(p.deadline.Sub(a.asked))
 	}
 	c.token, c.previous, c.repeats = t, t, 0
@@ -287,5 +292,5 @@ func (c *Cache) received(t *Token, a answer, now time.Time) {
 	c.count.renewedAt = now
 	c.publish(now)
 	c.news()
-	c.opts.Logger.Info("token renewed", "source", nameOf(c.src), "account", t.account, "expiry", t.Expiry())
+	c.note(slog.LevelInfo, "token renewed", "source", nameOf(c.src), "account", t.account, "expiry", t.Expiry())
 }

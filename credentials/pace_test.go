@@ -166,34 +166,35 @@ func TestDeadlineError(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	for _, held := range []bool{false, true} {
-		t.Run(map[bool]string{false: "cold", true: "stale"}[held], func(t *testing.T) {
+	for name, after := range map[string]time.Duration{"cold": 0, "stale": 54 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var o outage
-				s := &server{life: time.Hour, renewBefore: 5 * time.Minute, fails: o.fails}
+				var first time.Time
+				var throttled int
+				s := &server{life: time.Hour, renewBefore: 5 * time.Minute, fails: func(_ int, at time.Duration) error {
+					if at < after {
+						return nil
+					}
+					if first.IsZero() {
+						first = time.Now()
+					}
+					if time.Since(first) >= 10*time.Second {
+						return nil
+					}
+					throttled++
+					return &Error{Kind: Unavailable, Err: errors.New("HTTP 429"), RetryAfter: 5 * time.Second}
+				}}
 				c := New(s, nil)
 				defer closing(t, c)
-				if held {
-					get(t, c)
-					time.Sleep(54 * time.Minute)
-				}
-				o.set(&Error{Kind: Unavailable, Err: errors.New("HTTP 429"), RetryAfter: 5 * time.Second})
-				before := s.fetches()
-				go func() {
-					time.Sleep(time.Millisecond)
-					for s.fetches() == before {
-						time.Sleep(time.Millisecond)
-					}
-					time.Sleep(10*time.Second - 2*time.Millisecond)
-					if n := s.fetches() - before; n > 2 {
-						t.Errorf("%d requests in 10 s, each answered with: come back in 5 s", n)
-					}
-					o.set(nil)
-				}()
 				get(t, c)
-				time.Sleep(2 * time.Minute)
-				if _, took := get(t, c); took != 0 {
-					t.Errorf("waited %v", took)
+				for range 58 * 60 {
+					time.Sleep(time.Second)
+					if _, took := get(t, c); took != 0 {
+						t.Fatalf("waited %v", took)
+					}
+				}
+				if throttled == 0 || throttled > 2 {
+					t.Errorf("%d requests in 10 s, each answered with: come back in 5 s", throttled)
 				}
 			})
 		})

@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -96,6 +97,12 @@ func (h *Handle) Stats() Stats { return h.cache.Stats() }
 
 // Account names whom the tokens stand for: see [Cache.Account].
 func (h *Handle) Account(ctx context.Context) (string, error) { return h.cache.Account(ctx) }
+
+// String names the shared cache, not its content.
+func (h *Handle) String() string { return h.cache.String() }
+
+// Format is String under every verb.
+func (h *Handle) Format(f fmt.State, _ rune) { h.cache.Format(f, 'v') }
 
 // Close gives the hold up. The last one ends the cache's background work and waits for it.
 func (h *Handle) Close() error {

@@ -56,8 +56,15 @@ func accountOf(ctx context.Context, src Source) string {
 func identity(kind string, parts []string, scopes []string) string {
 	set := slices.Clone(scopes)
 	slices.Sort(set)
-	return strings.Join(append(append([]string{kind}, parts...), slices.Compact(set)...), "|")
+	all := append(append([]string{kind}, parts...), slices.Compact(set)...)
+	for i, part := range all {
+		all[i] = escaped.Replace(part)
+	}
+	return strings.Join(all, "|")
 }
+
+// escaped keeps one part of an identity from looking like two.
+var escaped = strings.NewReplacer("%", "%25", "|", "%7C")
 
 // fingerprint tells secrets of high entropy apart without giving them away.
 func fingerprint(text string) string {

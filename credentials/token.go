@@ -18,9 +18,9 @@ const redacted = "[redacted]"
 // Token is one access token. It never changes, may be shared by any number of goroutines, and prints as
 // [redacted] however it is printed.
 type Token struct {
-	// The secret sits behind a pointer because fmt reaches into unexported fields of a struct that embeds
-	// a Token, where no Format method is called: it then prints an address.
-	secret   *secret
+	// The secret is behind a function because fmt, where a Token is an unexported field of something else,
+	// calls no Format method: it reads every field and, under some verbs, what pointers point to.
+	secret   func() *secret
 	account  string
 	sent     time.Time
 	deadline time.Time // with monotonic reading; zero for a token whose expiry nobody knows
@@ -58,18 +58,19 @@ func lastingToken(value, kind, account string, sent time.Time) (*Token, error) {
 	if kind != "" && !strings.EqualFold(kind, "bearer") {
 		return nil, fmt.Errorf("the reply holds a token of type %.20q, not a bearer token", kind)
 	}
+	s := &secret{value: value, header: []string{"Bearer " + value}}
 	return &Token{
-		secret:  &secret{value: value, header: []string{"Bearer " + value}},
+		secret:  func() *secret { return s },
 		account: account,
 		sent:    sent,
 	}, nil
 }
 
 // Authorization is the value of the Authorization header: "Bearer …".
-func (t *Token) Authorization() string { return t.secret.header[0] }
+func (t *Token) Authorization() string { return t.secret().header[0] }
 
 // Value is the bare token.
-func (t *Token) Value() string { return t.secret.value }
+func (t *Token) Value() string { return t.secret().value }
 
 // Type is the token's type as the Authorization header names it.
 func (t *Token) Type() string { return "Bearer" }
@@ -93,7 +94,7 @@ func (t *Token) remaining(now, wall time.Time) time.Duration {
 // sameAs reports whether a reply brought nothing that held did not have already. Lives are stated in whole
 // seconds and counted from different moments of sending, so an expiry within 2 s is the same expiry.
 func (t *Token) sameAs(held *Token) bool {
-	return t.secret.value == held.secret.value || !t.lasting() && !t.deadline.After(held.deadline.Add(2*time.Second))
+	return t.secret().value == held.secret().value || !t.lasting() && !t.deadline.After(held.deadline.Add(2*time.Second))
 }
 
 // String prints [redacted].

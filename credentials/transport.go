@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -101,17 +102,19 @@ func (t *transport) again(req *http.Request, refused *Token, resp *http.Response
 func authorized(req *http.Request, token *Token) *http.Request {
 	out := new(http.Request)
 	*out = *req
-	out.Header = make(http.Header, len(req.Header)+1)
-	for name, values := range req.Header {
-		out.Header[name] = values
+	if out.Header = maps.Clone(req.Header); out.Header == nil {
+		out.Header = make(http.Header, 1)
 	}
 	if token != nil {
-		out.Header["Authorization"] = token.secret.header
+		out.Header["Authorization"] = token.secret().header
 	} else {
 		delete(out.Header, "Authorization")
 	}
 	return out
 }
+
+// Format names the transport under every verb, and reaches into nothing that changes meanwhile.
+func (t *transport) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "transport by %v", t.tokens) }
 
 // mayCarryToken refuses to send a token where somebody else could read it.
 func mayCarryToken(u *url.URL) error {
