@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidemark-go/tidemark/checkpoint"
+	"github.com/tidemark-go/tidemark/credentials"
 )
 
 // The exit codes; exitTable is what `tidemark help` prints of them.
@@ -68,7 +69,7 @@ func exitCode(ctx context.Context, err error) int {
 		}
 		return false
 	}
-	var credentials credentialsError
+	var token credentialsError
 	switch {
 	case err == nil:
 		return exitDone
@@ -76,8 +77,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &credentials):
-		if credentials.CredentialsError() == "unavailable" {
+	case errors.As(err, &token):
+		if token.CredentialsError() == "unavailable" {
 			return exitUnavailable
 		}
 		return exitCredentials
@@ -119,9 +120,9 @@ func describe(ctx context.Context, err error) errorBody {
 	if errors.As(err, &detail) {
 		body.Code, body.Hint, body.Retryable = detail.Code(), detail.Hint, detail.Retryable()
 	}
-	var hinted interface{ Hint() string }
-	if body.Hint == "" && errors.As(err, &hinted) {
-		body.Hint = hinted.Hint()
+	if failed, ok := errors.AsType[*credentials.Error](err); ok && failed.Remedy != "" {
+		body.Hint = failed.Remedy
+		body.Message = strings.Replace(body.Message, "; "+failed.Remedy, "", 1) // said once
 	}
 	switch exitCode(ctx, err) {
 	case exitInterrupted:

@@ -15,7 +15,8 @@ type collected struct {
 	DeletedBytes   int64    `json:"deleted_bytes"`
 	LiveObjects    int64    `json:"live_objects"`
 	LiveBytes      int64    `json:"live_bytes"`
-	Pending        int64    `json:"pending"`
+	PendingObjects int64    `json:"pending_objects"`
+	PendingBytes   int64    `json:"pending_bytes"`
 	Unknown        []string `json:"unknown"`
 	DryRun         bool     `json:"dry_run"`
 	Requests       requests `json:"requests"`
@@ -46,8 +47,9 @@ Objects that tidemark did not name are reported and left alone.`,
 					unknown = []string{}
 				}
 				return a.printJSON(collected{
-					job.Name(), report.DeletedObjects, report.DeletedBytes, report.LiveObjects, report.LiveBytes, report.Pending,
-					unknown, dryRun, requestsOf(report.Requests),
+					Job: job.Name(), DeletedObjects: report.DeletedObjects, DeletedBytes: report.DeletedBytes,
+					LiveObjects: report.LiveObjects, LiveBytes: report.LiveBytes, PendingObjects: report.PendingObjects,
+					PendingBytes: report.PendingBytes, Unknown: unknown, DryRun: dryRun, Requests: requestsOf(report.Requests),
 				})
 			}
 			verb := "deleted"
@@ -56,7 +58,7 @@ Objects that tidemark did not name are reported and left alone.`,
 			}
 			err = a.printf("%s %s of job %s, %s; %s, %s live; %s of saves that may be under way\n", verb,
 				plural(report.DeletedObjects, "object"), job.Name(), humanBytes(report.DeletedBytes),
-				plural(report.LiveObjects, "object"), humanBytes(report.LiveBytes), plural(report.Pending, "object"))
+				plural(report.LiveObjects, "object"), humanBytes(report.LiveBytes), plural(report.PendingObjects, "object"))
 			for _, object := range report.Unknown {
 				if err == nil {
 					err = a.printf("not tidemark's, left alone: %s\n", object)

@@ -56,13 +56,19 @@ func (r requests) String() string {
 
 // table prints rows under a header, columns as wide as needed; those whose header starts with ">" are aligned to the right.
 func (a *app) table(header []string, rows [][]string) error {
-	widths := make([]int, len(header))
 	right := make([]bool, len(header))
 	names := make([]string, len(header))
 	for i, name := range header {
 		names[i], right[i] = strings.CutPrefix(name, ">")
 	}
-	rows = append([][]string{names}, rows...)
+	return a.columns(right, append([][]string{names}, rows...))
+}
+
+// list prints pairs of a name and a value.
+func (a *app) list(rows [][]string) error { return a.columns(make([]bool, 2), rows) }
+
+func (a *app) columns(right []bool, rows [][]string) error {
+	widths := make([]int, len(right))
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))

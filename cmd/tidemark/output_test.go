@@ -61,3 +61,18 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]byteSize{"17": 17, "17B": 17, "512MiB": 512 << 20, "1.5 GiB": 3 << 29, "2TiB": 2 << 40, "1KiB": 1024} {
+		var s byteSize
+		if err := s.Set(text); err != nil || s != want {
+			t.Errorf("Set(%q) = %d, %v; want %d", text, s, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "MiB", "1MB", "1e9", "9999999TiB", "1 2"} {
+		var s byteSize
+		if err := s.Set(text); err == nil {
+			t.Errorf("Set(%q) = %d, want an error", text, s)
+		}
+	}
+}

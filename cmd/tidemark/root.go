@@ -14,6 +14,7 @@ var verbs = []func(*app) *cobra.Command{
 	newSaveCommand, newRestoreCommand,
 	newJobsCommand, newLsCommand, newShowCommand, newCatCommand, newVerifyCommand,
 	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand,
+	newTokenCommand, newEmulatorCommand,
 	newVersionCommand, newCompletionCommand,
 }
 

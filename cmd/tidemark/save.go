@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,6 +78,10 @@ somebody who commits meanwhile wins, and the save starts over.`,
 func (a *app) save(ctx context.Context, store *tidemark.Store, job, tag string, fill func(*checkpoint.Writer) error) error {
 	started := time.Now()
 	for attempt := 1; ; attempt++ {
+		// Said before the upload, and not tried again: no new attempt frees a tag.
+		if err := checkTagIsFree(ctx, store, job, tag); err != nil {
+			return err
+		}
 		p := a.startProgress("saved")
 		info, err := store.Save(ctx, job, fill, &checkpoint.SaveOptions{Tag: tag, Progress: &p.Progress})
 		p.stop()
@@ -97,6 +103,24 @@ func (a *app) save(ctx context.Context, store *tidemark.Store, job, tag string, 
 			plural(result.Parts, "part"), humanBytes(result.Bytes), humanBytes(result.NewBytes), humanBytes(result.StoredBytes),
 			result.Requests, humanDuration(time.Since(started)))
 	}
+}
+
+func checkTagIsFree(ctx context.Context, store *tidemark.Store, job, tag string) error {
+	if tag == "" {
+		return nil
+	}
+	infos, err := listOf(ctx, store, job)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return nil
+	}
+	for _, info := range infos {
+		if slices.Contains(info.Tags, tag) {
+			return &checkpoint.Error{Kind: checkpoint.ErrConflict, Op: "save", Job: job,
+				Err:  fmt.Errorf("tag %q names checkpoint %d already", tag, info.Checkpoint),
+				Hint: "choose another tag, or remove this one with `tidemark untag`"}
+		}
+	}
+	return err
 }
 
 // checkDirectory refuses what is not a directory before anything else is tried: a mistyped path is a mistake in the call.
