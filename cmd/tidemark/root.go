@@ -14,7 +14,7 @@ var verbs = []func(*app) *cobra.Command{
 	newSaveCommand, newRestoreCommand,
 	newJobsCommand, newLsCommand, newShowCommand, newCatCommand, newVerifyCommand,
 	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand,
-	newTokenCommand, newEmulatorCommand,
+	newTokenCommand, newEmulatorCommand, newDemoCommand,
 	newVersionCommand, newCompletionCommand,
 }
 
