@@ -112,9 +112,10 @@ func (a *app) selectJob(ctx context.Context, store *tidemark.Store) (string, err
 	}
 	var names []string
 	for name, err := range store.Jobs(ctx) {
-		if err != nil {
+		if err != nil && name == "" {
 			return "", err
 		}
+		// A job that cannot be read is one all the same; what is wrong with it comes out when it is used.
 		if names = append(names, name); len(names) > jobsInError {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -93,6 +94,11 @@ func (a *app) runEmulator(ctx context.Context, f cloudFlags) (err error) {
 }
 
 func (f *cloudFlags) options() (*emulator.Options, error) {
+	for flag, addr := range map[string]string{"--storage": f.storage, "--metadata": f.metadata, "--oauth": f.oauth} {
+		if err := checkAddress(flag, addr, f.allowRemote); err != nil {
+			return nil, err
+		}
+	}
 	if f.tokenLifetime < 0 || f.reuseUntil < 0 {
 		return nil, usagef("--token-lifetime and --reuse-until cannot be negative")
 	}
@@ -119,6 +125,18 @@ func (f *cloudFlags) options() (*emulator.Options, error) {
 	var err error
 	opts.Faults, err = readFaults(f.faults)
 	return opts, err
+}
+
+func checkAddress(flag, addr string, allowRemote bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usagef("%s %s is no address: %v", flag, addr, err).hinted("an address is HOST:PORT, for instance 127.0.0.1:0")
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !allowRemote {
+		return usagef("%s %s is not on loopback, and whoever reaches it gets tokens and data", flag, addr).
+			hinted("use 127.0.0.1, or add --allow-remote")
+	}
+	return nil
 }
 
 // useFakeGCS makes the server before the cloud that has the check of tokens, because only here can making it fail.

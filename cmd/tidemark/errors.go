@@ -59,7 +59,12 @@ type credentialsError interface {
 	CredentialsError() string
 }
 
-// exitCode is the one place where an error becomes an exit code. ctx is the program's own, which only a signal ends.
+// interrupted tells a signal from the deadline of --timeout, whether ctx is the program's own or that of a verb.
+func interrupted(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), errDeadline)
+}
+
+// exitCode is the one place where an error becomes an exit code.
 func exitCode(ctx context.Context, err error) int {
 	is := func(targets ...error) bool {
 		for _, target := range targets {
@@ -75,7 +80,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitDone
 	case errors.As(err, new(*usageError)):
 		return exitUsage
-	case ctx.Err() != nil:
+	case interrupted(ctx):
 		return exitInterrupted
 	case errors.As(err, &token):
 		if token.CredentialsError() == "unavailable" {
@@ -131,6 +136,8 @@ func describe(ctx context.Context, err error) errorBody {
 		body.Code, body.Retryable = "usage", false
 		if errors.As(err, &usage) {
 			body.Hint = usage.hint
+		} else {
+			body.Hint = orElse(body.Hint, "check the arguments; `tidemark help VERB` shows an example")
 		}
 	case exitCorrupt:
 		body.Code, body.Retryable = "corrupt", false

@@ -28,7 +28,7 @@ func mustRun(t *testing.T, args ...string) string {
 // stateDir is a directory with a few files to save.
 func stateDir(t *testing.T, dir string) string {
 	t.Helper()
-	for name, content := range map[string][]byte{"db/orders.db": randomBytes(200 << 10), "db/000001.sst": []byte("sorted"), "offsets": []byte("42")} {
+	for name, content := range map[string][]byte{"db/orders.db": randomText(400 << 10), "db/000001.sst": []byte("sorted"), "offsets": []byte("42")} {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)

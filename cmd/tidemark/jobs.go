@@ -41,14 +41,14 @@ func (a *app) listJobs(ctx context.Context, store *tidemark.Store) error {
 	)
 	now := time.Now()
 	for name, err := range store.Jobs(ctx) {
-		if err != nil {
-			return err
+		var infos []checkpoint.Info
+		if err == nil {
+			infos, err = listOf(ctx, store, name)
+		}
+		if err != nil && (name == "" || ctx.Err() != nil) {
+			return err // not about one job
 		}
 		line := jobLine{Job: name}
-		infos, err := listOf(ctx, store, name)
-		if ctx.Err() != nil {
-			return err
-		}
 		row := []string{name, "-", "-", "-", "-"}
 		switch {
 		case err != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -74,20 +75,20 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// random writes a file that no compression makes small and that is the same in every run: random FILE BYTES
+// random writes a file of hexadecimal digits that is the same in every run, to be too large for a manifest: random FILE BYTES
 func random(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: random FILE BYTES")
 	}
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), randomBytes(size), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), randomText(size), 0o600))
 }
 
-func randomBytes(size int) []byte {
-	content := make([]byte, size)
+func randomText(size int) []byte {
+	content := make([]byte, size/2)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
-	return content
+	return hex.AppendEncode(nil, content)
 }
 
 func flipMiddle(file string) error {

@@ -38,7 +38,7 @@ why. The token itself is printed only with --reveal.`,
 	cmd.Flags().BoolVar(&reveal, "reveal", false, "print the token too; whoever sees it can use it")
 	cmd.RunE = a.action(func(ctx context.Context, _ []string) error {
 		report, err := lookForToken(ctx, scopes, reveal)
-		if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errDeadline) {
+		if err != nil && interrupted(ctx) {
 			return err
 		}
 		if err != nil {
