@@ -124,9 +124,10 @@ func (s *strike) closeAfter(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *strike) delay(w http.ResponseWriter, r *http.Request) {
-	if pause(r.Context(), s.rule.Then.For) {
-		s.next.ServeHTTP(w, r)
+	if !pause(r.Context(), s.rule.Then.For) {
+		panic(http.ErrAbortHandler) // to return would be to answer 200
 	}
+	s.next.ServeHTTP(w, r)
 }
 
 // late reads the request, waits until its client gave up, and carries it out then: the worst that a timeout can hide.
@@ -138,7 +139,7 @@ func (s *strike) late(w http.ResponseWriter, r *http.Request) {
 	}
 	clientStayed := pause(r.Context(), s.rule.Then.For)
 	if base, ok := r.Context().Value(baseKey{}).(context.Context); ok && base.Err() != nil {
-		return // the server closes: nothing is applied any more
+		panic(http.ErrAbortHandler) // the server closes: nothing is applied any more
 	}
 	late := r.WithContext(context.WithoutCancel(r.Context()))
 	late.Body = io.NopCloser(bytes.NewReader(body))

@@ -104,8 +104,8 @@ func compile(f Fault) (*rule, error) {
 	}
 	return &rule{
 		Fault:    f,
-		path:     pattern(f.Match.Path),
-		object:   pattern(f.Match.Object),
+		path:     globMatcher(f.Match.Path),
+		object:   globMatcher(f.Match.Object),
 		since:    time.Now(),
 		random:   rand.New(rand.NewPCG(f.Match.Seed, 0)),
 		requests: make(map[string]int),
@@ -171,8 +171,8 @@ func (t *Then) check() error {
 	return nil
 }
 
-// pattern compiles a glob; nil for the empty one.
-func pattern(glob string) func(string) bool {
+// globMatcher compiles a pattern of Match; nil for the empty one.
+func globMatcher(glob string) func(string) bool {
 	if glob == "" {
 		return nil
 	}

@@ -155,7 +155,7 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !pause(r.Context(), m.latency()) {
-		return
+		panic(http.ErrAbortHandler) // to return would be to answer 200
 	}
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:

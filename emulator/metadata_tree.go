@@ -155,7 +155,7 @@ func (t *valueTree) serve(w http.ResponseWriter, r *http.Request, path string) {
 		case <-timeout.C:
 			wait = false
 		case <-r.Context().Done():
-			return
+			panic(http.ErrAbortHandler) // to return would be to answer 200
 		}
 	}
 	switch {

@@ -32,15 +32,15 @@ type RequestCounts struct {
 	Free     int64 `json:"free"`
 	Unbilled int64 `json:"unbilled"`
 
-	ByOp     map[Op]int64     `json:"by_op"`     // billed or not
-	ByMethod map[string]int64 `json:"by_method"` // billed or not
+	ByOp     map[Op]int64     `json:"by_op"`     // billed or not, as soon as they arrive
+	ByMethod map[string]int64 `json:"by_method"` // the same
 	ByStatus map[int]int64    `json:"by_status"` // 0: the connection was cut before a status was sent
 
 	BytesIn  int64 `json:"bytes_in"`  // request bodies
 	BytesOut int64 `json:"bytes_out"` // response bodies
 }
 
-// Total is the number of requests.
+// Total is the number of requests that were answered or cut.
 func (c RequestCounts) Total() int64 { return c.ClassA + c.ClassB + c.Free + c.Unbilled }
 
 // Cost estimates what the requests and the bytes read would have cost, in US dollars, without storage.
@@ -48,8 +48,11 @@ func (c RequestCounts) Cost(p PriceTable) float64 {
 	return float64(c.ClassA)/1000*p.ClassA + float64(c.ClassB)/1000*p.ClassB + float64(c.BytesOut)/(1<<30)*p.EgressGiB
 }
 
-// requestLog counts requests on their way through, faults included: it sees what the client sees.
+// requestLog counts requests on their way through, faults included: it sees what the client sees. Each thing is counted before
+// the client can know of it, so that whoever has seen a reply finds it in the counts.
 type requestLog struct {
+	bytesIn, bytesOut atomic.Int64
+
 	mu     sync.Mutex
 	counts RequestCounts
 }
@@ -63,6 +66,8 @@ func newRequestLog() *requestLog {
 func (l *requestLog) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.bytesIn.Store(0)
+	l.bytesOut.Store(0)
 	l.counts = RequestCounts{ByOp: map[Op]int64{}, ByMethod: map[string]int64{}, ByStatus: map[int]int64{}}
 }
 
@@ -71,46 +76,37 @@ func (l *requestLog) snapshot() RequestCounts {
 	defer l.mu.Unlock()
 	c := l.counts
 	c.ByOp, c.ByMethod, c.ByStatus = maps.Clone(c.ByOp), maps.Clone(c.ByMethod), maps.Clone(c.ByStatus)
+	c.BytesIn, c.BytesOut = l.bytesIn.Load(), l.bytesOut.Load()
 	return c
 }
 
 func (l *requestLog) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := &countingWriter{ResponseWriter: w}
-		in := &countingBody{ReadCloser: r.Body}
-		op, method := classify(r).op, r.Method
-		counted := r.WithContext(r.Context())
+		out := &loggedReply{ResponseWriter: w, log: l, op: classify(r).op}
+		l.arrived(out.op, r.Method)
+		in := r
 		if r.Body != nil && r.Body != http.NoBody {
-			counted.Body = in
+			in = r.WithContext(r.Context())
+			in.Body = &loggedBody{ReadCloser: r.Body, log: l}
 		}
-		finished := false
-		defer func() {
-			if !finished && !out.hijacked && out.status == 0 {
-				out.status = -1
-			}
-			l.add(op, method, out, in.n.Load())
-		}()
-		next.ServeHTTP(out, counted)
-		finished = true
+		defer out.answered(0) // a handler that panics cuts the connection
+		next.ServeHTTP(out, in)
+		out.answered(http.StatusOK)
 	})
 }
 
-func (l *requestLog) add(op Op, method string, out *countingWriter, in int64) {
-	status := out.status
-	switch {
-	case out.hijacked || status < 0:
-		status = 0
-	case status == 0:
-		status = http.StatusOK
-	}
+func (l *requestLog) arrived(op Op, method string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.ByOp[op]++
+	l.counts.ByMethod[method]++
+}
+
+func (l *requestLog) answered(op Op, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := &l.counts
-	c.ByOp[op]++
-	c.ByMethod[method]++
 	c.ByStatus[status]++
-	c.BytesIn += in
-	c.BytesOut += out.n
 	switch class := op.Class(); {
 	case status == 0 || status == http.StatusTemporaryRedirect || status >= 400:
 		c.Unbilled++
@@ -123,55 +119,52 @@ func (l *requestLog) add(op Op, method string, out *countingWriter, in int64) {
 	}
 }
 
-type countingBody struct {
+type loggedBody struct {
 	io.ReadCloser
-	n atomic.Int64 // a handler may leave a goroutine of its own reading
+	log *requestLog
 }
 
-func (b *countingBody) Read(p []byte) (int, error) {
+func (b *loggedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.n.Add(int64(n))
+	b.log.bytesIn.Add(int64(n))
 	return n, err
 }
 
-type countingWriter struct {
+type loggedReply struct {
 	http.ResponseWriter
-	status   int
-	n        int64
-	hijacked bool
+	log  *requestLog
+	op   Op
+	done bool
+}
+
+// answered counts the first status.
+func (w *loggedReply) answered(status int) {
+	if !w.done {
+		w.done = true
+		w.log.answered(w.op, status)
+	}
 }
 
 // Unwrap is for http.ResponseController.
-func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *loggedReply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *countingWriter) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
+func (w *loggedReply) WriteHeader(status int) {
+	if status >= http.StatusOK {
+		w.answered(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *countingWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+func (w *loggedReply) Write(p []byte) (int, error) {
+	w.answered(http.StatusOK)
+	w.log.bytesOut.Add(int64(len(p)))
 	n, err := w.ResponseWriter.Write(p)
-	w.n += int64(n)
+	w.log.bytesOut.Add(int64(n - len(p)))
 	return n, err
 }
 
-// Hijack notes that no status will come.
-func (w *countingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.hijacked = true
+// Hijack is how a connection is reset: no status will come.
+func (w *loggedReply) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.answered(0)
 	return http.NewResponseController(w.ResponseWriter).Hijack()
-}
-
-// ReadFrom keeps the kernel's file-to-socket path for objects on disk.
-func (w *countingWriter) ReadFrom(r io.Reader) (int64, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	n, err := io.Copy(w.ResponseWriter, r)
-	w.n += n
-	return n, err
 }
