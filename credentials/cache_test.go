@@ -161,7 +161,7 @@ func TestTime(t *testing.T) {
 		}
 		s.revoke()
 		suspended.Store(int64(2 * time.Hour))
-		time.Sleep(clockCheck)
+		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if c.hot.Load() != nil {
 			t.Error("after a suspension past its expiry the token is still served")
@@ -181,6 +181,23 @@ func TestTokenSource(t *testing.T) {
 		}
 		if token.AccessToken != "a-token-1" || token.Type() != "Bearer" || !token.Expiry.Equal(time.Now().Add(time.Hour)) {
 			t.Errorf("got type %s, expiry %v", token.Type(), token.Expiry)
+		}
+	})
+}
+
+func TestCallerThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{life: time.Hour}
+		c := New(s, nil)
+		defer closing(t, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Get(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		synctest.Wait()
+		if n := s.fetches(); n != 0 {
+			t.Errorf("%d fetches for a caller that had left before it came", n)
 		}
 	})
 }

@@ -241,6 +241,7 @@ func (c *Cache) settle(k *keeper, a answer) {
 	}
 	k.fetching = false
 	now := time.Now()
+	c.withdraw(now) // it may have been a long fetch, by the clock or by a suspension
 	c.count.fetchTime.add(a.lasted)
 	if a.err != nil {
 		c.failed(classified(a.err, c.src), a, now)
@@ -272,10 +273,10 @@ func (c *Cache) received(t *Token, a answer, now time.Time) {
 		c.publish(now)
 		return
 	}
-	if !t.lasting() && t.remaining(now, c.opts.wall()) <= margin {
+	if left := t.remaining(now, c.opts.wall()); !t.lasting() && left <= margin {
 		// The server still hands out what it renews only when it is dead. That moment is known.
 		c.pace.last = &Error{Kind: Unavailable, Source: nameOf(c.src), Err: errDying, Remedy: "retry"}
-		c.pace.next = t.deadline.Add(rand.N(250 * time.Millisecond))
+		c.pace.next = now.Add(max(left, 0) + rand.N(250*time.Millisecond))
 		return
 	}
 	if p := c.previous; p != nil && p.secret().value != t.secret().value && !p.lasting() {

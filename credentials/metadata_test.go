@@ -183,9 +183,27 @@ func TestMetadataAccount(t *testing.T) {
 	}
 }
 
-// The default client over real sockets: goleak fails if it keeps a connection.
+// A captive portal redirects to whatever it likes.
+func TestMetadataRedirect(t *testing.T) {
+	src := Metadata(&MetadataOptions{Client: roundTrip(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Host != MetadataHost {
+			t.Errorf("followed to %s", req.URL)
+		}
+		resp := respond(302, "application/json", good)
+		resp.Header.Set("Location", "https://portal.example.com/")
+		return resp, nil
+	}).client()})
+	if _, err := src.Fetch(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The default client over real sockets.
 func TestMetadataOverSockets(t *testing.T) {
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !req.Close {
+			t.Error("the client wants to keep the connection")
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, good)
 	}))

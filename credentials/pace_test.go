@@ -90,7 +90,16 @@ func TestOutagePastExpiry(t *testing.T) {
 				dark = time.Now()
 			}
 		}
-		time.Sleep(10 * time.Minute)
+		for range 10 {
+			time.Sleep(10 * time.Minute)
+			before := s.fetches()
+			ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
+			_, err := c.Get(ctx)
+			cancel()
+			if err == nil || s.fetches() == before {
+				t.Errorf("a new caller has to sit out the backoff of when there was none: %v", err)
+			}
+		}
 		waited := make(chan time.Time, 1)
 		go func() {
 			if _, err := c.Get(t.Context()); err != nil {
@@ -108,6 +117,25 @@ func TestOutagePastExpiry(t *testing.T) {
 		recovered := time.Now()
 		if took := (<-waited).Sub(recovered); took > 1500*time.Millisecond {
 			t.Errorf("the recovery was noticed after %v", took)
+		}
+	})
+}
+
+// Point 5: hard expiry starts the backoff over, whoever waits or not.
+func TestExpiryResetsBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outage
+		s := &server{life: time.Hour, fails: o.fails}
+		c := New(s, nil)
+		defer closing(t, c)
+		first, _ := get(t, c)
+		time.Sleep(50 * time.Minute)
+		o.set(errDown)
+		time.Sleep(time.Until(first.Expiry()) - margin - time.Millisecond)
+		o.set(nil)
+		time.Sleep(2 * time.Second)
+		if got := c.Stats().State; got != "fresh" {
+			t.Errorf("2 s after the expiry and the recovery the cache is %s", got)
 		}
 	})
 }
@@ -233,10 +261,13 @@ func TestSettling(t *testing.T) {
 		}}
 		c := New(s, nil)
 		defer closing(t, c)
-		began := time.Now()
-		_, err := c.Get(t.Context())
-		if took := time.Since(began); took < 15*time.Second || took > 17*time.Second || !errors.Is(err, ErrMisconfigured) {
-			t.Errorf("after %v: %v", took, err)
+		for range 2 { // an hour later it is as new as at first
+			began := time.Now()
+			_, err := c.Get(t.Context())
+			if took := time.Since(began); took < 15*time.Second || took > 17*time.Second || !errors.Is(err, ErrMisconfigured) {
+				t.Errorf("after %v: %v", took, err)
+			}
+			time.Sleep(time.Hour)
 		}
 	})
 }
