@@ -98,12 +98,7 @@ func (w *Writer) partError(name string, err error) error {
 	if cause := context.Cause(w.ctx); cause != nil {
 		err = cause
 	}
-	err = localError(err, "save", w.job.name, w.id.Checkpoint)
-	var e *Error
-	if errors.As(err, &e) && e.Part == "" {
-		e.Part = name
-	}
-	return err
+	return namePart(localError(err, "save", w.job.name, w.id.Checkpoint), name)
 }
 
 // AddFile saves one file as the part name, with mode and modification time. A file that changes meanwhile is read again, then ErrChanged.
@@ -137,26 +132,29 @@ const fileTries = 3
 func (w *Writer) addFile(name string, root *os.Root, file string, isImmutable bool) error {
 	for range fileTries {
 		part, err := w.saveFile(name, root, file, isImmutable)
-		if errors.Is(err, errFileMoved) {
-			continue
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			w.keep(part)
+			return nil
+		case errors.Is(err, fs.ErrNotExist): // it was there a moment ago
+			return w.fail(ErrChanged, name, fmt.Errorf("file %s vanished while it was saved: %w", file, err), snapshotHint)
+		case !errors.Is(err, errFileMoved):
 			return w.partError(name, err)
 		}
-		w.keep(part)
-		return nil
 	}
-	return w.fail(ErrChanged, name, fmt.Errorf("file %s changed each of %d times that it was read", file, fileTries), "save a snapshot of the state, not the live files")
+	return w.fail(ErrChanged, name, fmt.Errorf("file %s changed each of %d times that it was read", file, fileTries), snapshotHint)
 }
+
+const snapshotHint = "save a snapshot of the state, not the live files"
 
 var errFileMoved = errors.New("the file changed while it was read")
 
-func (w *Writer) saveFile(name string, root *os.Root, file string, isImmutable bool) (_ *format.Part, err error) {
+func (w *Writer) saveFile(name string, root *os.Root, file string, isImmutable bool) (*format.Part, error) {
 	f, err := root.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { _ = f.Close() }() // it was only read
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,7 +57,7 @@ func (d *dirSaver) run() error {
 	for _, s := range d.seen {
 		st, err := d.root.Lstat(filepath.FromSlash(s.name))
 		if err != nil || !sameState(s.st, st) {
-			return d.w.fail(ErrChanged, d.partName(s.name), fmt.Errorf("entries of directory %s changed while it was saved", s.name), "save a snapshot of the state, not the live files")
+			return d.w.fail(ErrChanged, d.partName(s.name), fmt.Errorf("entries of directory %s changed while it was saved", s.name), snapshotHint)
 		}
 	}
 	return nil
@@ -107,12 +106,12 @@ func (d *dirSaver) walk(ctx context.Context, dir string, files chan<- string) er
 	return nil
 }
 
-func (d *dirSaver) readDir(dir string) (_ []fs.DirEntry, err error) {
+func (d *dirSaver) readDir(dir string) ([]fs.DirEntry, error) {
 	f, err := d.root.Open(filepath.FromSlash(dir))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { _ = f.Close() }() // it was only read
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err

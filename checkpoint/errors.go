@@ -157,3 +157,12 @@ func where(op, job string, checkpoint uint64) string {
 	}
 	return fmt.Sprintf("%s job %q checkpoint %d", op, job, checkpoint)
 }
+
+// namePart adds the part to an error that does not name one yet.
+func namePart(err error, part string) error {
+	var e *Error
+	if errors.As(err, &e) && e.Part == "" {
+		e.Part = part
+	}
+	return err
+}

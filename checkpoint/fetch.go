@@ -38,7 +38,7 @@ func (r *restorer) fetch(ctx context.Context, targets []*target) error {
 		for i := range t.part.Segments {
 			table, packs, err := r.c.table(ctx, r.m, t.part.Segments[i], format.SegmentLength(t.part, i))
 			if err != nil {
-				return err
+				return namePart(err, string(t.part.Name))
 			}
 			addNeeds(plan, t, int64(i)*int64(t.part.SegmentSize), table, packs)
 			if len(plan) >= planFrames {

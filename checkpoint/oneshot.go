@@ -41,7 +41,8 @@ func (s *Store) Save(ctx context.Context, job string, fill func(*Writer) error, 
 		return Info{}, wrap(err, "save", job, 0)
 	}
 	if err := fill(w); err != nil {
-		return Info{}, errors.Join(err, w.Abort())
+		_ = w.Abort() // the reason is err
+		return Info{}, err
 	}
 	return w.Commit(ctx)
 }

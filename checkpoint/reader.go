@@ -101,7 +101,7 @@ func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
 	m, err := c.decodeManifest(b)
 	if err != nil {
 		return nil, &Error{Kind: decodeKind(err), Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Object: c.manifestKey(), Err: err,
-			Hint: "restore another checkpoint; verify lists what is damaged"}
+			Hint: corruptHint}
 	}
 	c.job.store.manifests.Add(hash, m)
 	return m, nil
@@ -138,7 +138,9 @@ func (c *Checkpoint) explain(ctx context.Context, err error, part, object string
 		if at.head == nil || findRetained(at.head, c.retained.Id.Checkpoint) < 0 {
 			return c.retiredError("read")
 		}
-		kind, hint = ErrCorrupt, "an object that HEAD needs is missing; restore another checkpoint"
+		kind, hint = ErrCorrupt, corruptHint
+	case errors.Is(kind, ErrCorrupt):
+		hint = corruptHint
 	case kind == nil:
 		return wrap(err, "read", c.job.name, c.retained.Id.Checkpoint)
 	}
@@ -152,8 +154,10 @@ func (c *Checkpoint) retiredError(op string) error {
 
 func (c *Checkpoint) corrupt(part, object string, err error) error {
 	return &Error{Kind: decodeKind(err), Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: part, Object: object, Err: err,
-		Hint: "restore another checkpoint; verify --data lists what is damaged"}
+		Hint: corruptHint}
 }
+
+const corruptHint = "restore another checkpoint; `tidemark verify --data` lists what is damaged"
 
 // locate tells where a pack of the manifest is: the object's key and the pack's offset in it.
 func (c *Checkpoint) locate(o *format.Object) (key string, offset int64) {

@@ -324,12 +324,7 @@ func (r *restorer) undo() {
 
 // targetError explains what went wrong with a file.
 func (c *Checkpoint) targetError(t *target, err error) error {
-	err = c.localError("restore", err)
-	var e *Error
-	if errors.As(err, &e) && e.Part == "" {
-		e.Part = string(t.part.Name)
-	}
-	return err
+	return namePart(c.localError("restore", err), string(t.part.Name))
 }
 
 // localError classifies errors of the local file system.

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -23,11 +22,8 @@ const schemes = "gs://bucket/prefix, file:///dir or mem://name"
 func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store, doubtful bool, err error) {
 	u, err := url.Parse(storeURL)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) { // its text repeats the URL, which may hold a secret
-			err = ue.Err
-		}
-		return nil, false, badURL("the store's URL cannot be parsed: %w", err)
+		// Its text quotes the URL, or a part of it, which may be a secret.
+		return nil, false, badURL("the store's URL cannot be parsed")
 	}
 	if u.User != nil {
 		return nil, false, badURL("a store's URL holds no user or password")
