@@ -115,7 +115,7 @@ func TestEffects(t *testing.T) {
 }
 
 func TestRefuse(t *testing.T) {
-	const down = 200 * time.Millisecond
+	const down = time.Second
 	cloud, _, client := startStub(t, nil)
 	if err := cloud.SetFaults(emulator.Fault{Match: emulator.Match{Nth: 1}, Then: emulator.Then{Effect: "refuse", For: down}}); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestRefuse(t *testing.T) {
 		t.Errorf("the request itself: %v, want a reset", err)
 	}
 	refused := 0
-	for {
+	for ; ; <-time.After(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(cloud.StorageURL(), "http://"))
 		if err == nil {
 			_ = conn.Close()
