@@ -11,6 +11,7 @@
 package fakegcs
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -31,7 +32,8 @@ type Server struct {
 	handler   http.Handler
 }
 
-// New returns an empty server. authorize decides on the bearer token of every request; the empty string is a request without one.
+// New returns an empty server. authorize decides on the bearer token of every request; the empty
+// string is a request without one. Nil: all pass.
 func New(authorize func(bearer string) error) (*Server, error) {
 	fake, err := fakestorage.NewServerWithOptions(fakestorage.Options{
 		NoListener: true,
@@ -43,21 +45,41 @@ func New(authorize func(bearer string) error) (*Server, error) {
 	return &Server{authorize: authorize, fake: fake, handler: fake.HTTPHandler()}, nil
 }
 
-// Start runs a cloud whose storage server is fake-gcs-server until the test ends. opts may be nil; its Storage is not used.
+// Start runs a cloud whose storage server is fake-gcs-server until the test ends. opts may be nil; its Storage and
+// StorageHandler are not used.
 func Start(t emulator.TB, opts *emulator.Options) *emulator.Cloud {
 	t.Helper()
+	o, err := inPlace(opts)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return emulator.Start(t, o)
+}
+
+// Listen is Start for programs that are no tests: it runs until Close.
+func Listen(ctx context.Context, opts *emulator.Options) (*emulator.Cloud, error) {
+	o, err := inPlace(opts)
+	if err != nil {
+		return nil, err
+	}
+	return emulator.Listen(ctx, o)
+}
+
+// inPlace puts a new server in the place of the emulator's own.
+func inPlace(opts *emulator.Options) (*emulator.Options, error) {
+	s, err := New(nil)
+	if err != nil {
+		return nil, err
+	}
 	var o emulator.Options
 	if opts != nil {
 		o = *opts
 	}
 	o.StorageHandler = func(authorize func(string) error) http.Handler {
-		s, err := New(authorize)
-		if err != nil {
-			t.Fatalf("%v", err)
-		}
+		s.authorize = authorize
 		return s
 	}
-	return emulator.Start(t, &o)
+	return &o, nil
 }
 
 // CreateBucket creates an empty bucket; one that exists is left as it is.
@@ -72,9 +94,16 @@ func (s *Server) Close() error {
 	return nil
 }
 
+func (s *Server) check(bearer string) error {
+	if s.authorize == nil {
+		return nil
+	}
+	return s.authorize(bearer)
+}
+
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if err := s.authorize(bearer); err != nil {
+	if err := s.check(bearer); err != nil {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="https://accounts.google.com/", error="invalid_token"`)
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
