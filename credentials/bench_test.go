@@ -34,6 +34,21 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
+// BenchmarkAuthorize is what it takes to authorise a request that the caller owns.
+func BenchmarkAuthorize(b *testing.B) {
+	c := New(&server{life: time.Hour}, nil)
+	defer func() { _ = c.Close() }()
+	req := benchRequest(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		token, err := c.Get(req.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		token.Authorize(req.Header)
+	}
+}
+
 // BenchmarkTransport is what Transport adds to a request; BenchmarkClone is what any transport that keeps to
 // the contract of RoundTripper adds at least.
 func BenchmarkTransport(b *testing.B) {

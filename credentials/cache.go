@@ -13,60 +13,6 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Options adjusts a cache. The zero value and a nil pointer are good.
-type Options struct {
-	// AttemptTimeout bounds one fetch. Default 6 s: a throttled metadata server has been seen to take 5 s.
-	AttemptTimeout time.Duration
-	// Patience bounds the wait of a caller whose context has no deadline. Default 1 min.
-	Patience time.Duration
-	// KeepWarm is how long after its last use a cache goes on refreshing. Default 2 h, so that a job that
-	// checkpoints every hour or two finds a valid token each time.
-	KeepWarm time.Duration
-	// Logger is told of refreshes and failures, never of a token. Default: none.
-	Logger *slog.Logger
-
-	// wall is the wall clock, which a test must be able to move by itself to suspend the machine.
-	wall func() time.Time
-}
-
-func (o *Options) withDefaults() Options {
-	var d Options
-	if o != nil {
-		d = *o
-	}
-	if d.AttemptTimeout <= 0 {
-		d.AttemptTimeout = 6 * time.Second
-	}
-	if d.Patience <= 0 {
-		d.Patience = time.Minute
-	}
-	if d.KeepWarm <= 0 {
-		d.KeepWarm = 2 * time.Hour
-	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
-	if d.wall == nil {
-		d.wall = time.Now
-	}
-	return d
-}
-
-// State is what a cache does with a call.
-type State int
-
-const (
-	// Expired: there is no valid token; calls wait for one.
-	Expired State = iota
-	// Fresh: there is a valid token and no refresh is due.
-	Fresh
-	// Stale: a refresh is due and has not succeeded yet; the token is valid and served meanwhile.
-	Stale
-)
-
-// String names the state.
-func (s State) String() string { return [...]string{"expired", "fresh", "stale"}[s] }
-
 // Cache holds the token of one source. Its background work starts with the first call that needs it and
 // ends with Close, or by itself when the cache is no longer used.
 type Cache struct {
@@ -247,13 +193,12 @@ func (c *Cache) Account(ctx context.Context) (string, error) {
 
 // Invalidate drops a token that a service has refused, if it is still the one in hand: however many callers
 // report the same token, it costs one fetch. A service that refuses one token after another cannot cause a
-// storm of fetches either: from the third refusal on, the token in hand is kept for 5 s, then longer, up to
-// 5 min, whatever is said of it.
+// storm of fetches either: after three of them, a token is kept for its first 30 s whatever is said of it.
 func (c *Cache) Invalidate(t *Token) {
 	c.mu.Lock()
 	defer c.unlock()
 	now := time.Now()
-	if t == nil || c.token != t || !c.refusals.allow(now) {
+	if t == nil || c.token != t || !c.refusals.allow(now.Sub(c.count.renewedAt), now) {
 		return
 	}
 	c.count.invalidated++

@@ -175,7 +175,6 @@ func TestFindMetadata(t *testing.T) {
 		"pod of another cloud":  {kube, "", foreign(401), false},
 		"Google's board":        {nil, "Google Compute Engine\n", fails(syscall.EHOSTUNREACH), true},
 		"other board":           {nil, "Standard PC\n", fails(syscall.EHOSTUNREACH), false},
-		"Cloud Run":             {map[string]string{"K_SERVICE": "x"}, "", fails(syscall.EHOSTUNREACH), true},
 		"named":                 {map[string]string{"GCE_METADATA_HOST": "m:80"}, "", fails(syscall.EHOSTUNREACH), true},
 		"named by nothing":      {map[string]string{"GCE_METADATA_HOST": ""}, "", fails(syscall.EHOSTUNREACH), false},
 		"silence":               {nil, "", silence, false},

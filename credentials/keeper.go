@@ -3,16 +3,10 @@ package credentials
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"math/rand/v2"
 	"time"
 )
 
 const (
-	// margin is how long before its expiry a token is withdrawn: a request that was authorised with it may
-	// still be on its way when it dies, and a timer may be late on a busy machine.
-	margin = 1500 * time.Millisecond
-
 	// clockCheck is how often the wall clock is looked at while a token is served. A suspended machine stops
 	// the timers, which then run late by the length of the suspension.
 	clockCheck = 5 * time.Second
@@ -134,7 +128,7 @@ func (c *Cache) plan(k *keeper) plan {
 	fetching := k.fetching
 	c.withdraw(now)
 	state := c.state(now)
-	c.noticeUse(state, now)
+	c.noticeUse(state == Stale, now)
 	idle := !c.used && now.Sub(c.lastUse) > c.opts.KeepWarm
 	wait := clockCheck
 	var wants bool
@@ -170,128 +164,4 @@ func (c *Cache) plan(k *keeper) plan {
 		wait = min(wait, ready.Sub(now))
 	}
 	return plan{wait: wait}
-}
-
-// state names what the cache does with a call.
-func (c *Cache) state(now time.Time) State {
-	switch {
-	case c.token == nil:
-		return Expired
-	case !c.due.IsZero() && !now.Before(c.due):
-		return Stale
-	}
-	return Fresh
-}
-
-func (c *Cache) left(now time.Time) time.Duration { return c.token.remaining(now, c.opts.wall()) }
-
-// publish puts the token where Get finds it, or takes it away.
-func (c *Cache) publish(now time.Time) {
-	var hot, aging *Token
-	if c.token != nil && c.used && (c.keeper != nil || c.token.lasting()) && !c.closed {
-		if c.state(now) == Stale {
-			aging = c.token
-		} else {
-			hot = c.token
-		}
-	}
-	c.hot.Store(hot)
-	c.aging.Store(aging)
-}
-
-// withdraw takes a token away whose time is over. What was learned about a server that failed in the stale
-// window does not count any more: now somebody may be waiting.
-func (c *Cache) withdraw(now time.Time) {
-	if c.token == nil || c.token.lasting() || c.left(now) > margin {
-		return
-	}
-	if c.keeper != nil {
-		c.note(slog.LevelWarn, "token expired before it was renewed", "source", nameOf(c.src))
-	}
-	c.drop(now)
-}
-
-func (c *Cache) drop(now time.Time) {
-	c.noticeUse(Stale, now)
-	c.token, c.due, c.used = nil, time.Time{}, false
-	c.pace.restart(now)
-	c.publish(now)
-}
-
-// noticeUse keeps lastUse: when a token's turn ends, for the calls that left no other trace.
-func (c *Cache) noticeUse(state State, now time.Time) {
-	if served := c.count.stale.Load(); served != c.count.staleSeen || c.used && state == Stale {
-		c.count.staleSeen = served
-		c.lastUse = now
-	}
-}
-
-// news tells those who wait to look again.
-func (c *Cache) news() {
-	close(c.turn)
-	c.turn = make(chan struct{})
-}
-
-// settle takes in the answer of a fetch.
-func (c *Cache) settle(k *keeper, a answer) {
-	c.mu.Lock()
-	defer c.unlock()
-	if c.keeper != k {
-		return
-	}
-	k.fetching = false
-	now := time.Now()
-	c.withdraw(now) // it may have been a long fetch, by the clock or by a suspension
-	c.count.fetchTime.add(a.lasted)
-	if a.err != nil {
-		c.failed(classified(a.err, c.src), a, now)
-		return
-	}
-	c.received(a.token, a, now)
-}
-
-func (c *Cache) failed(e *Error, a answer, now time.Time) {
-	c.count.failures[e.Kind]++
-	final := c.pace.fail(e, a.asked, now, c.token != nil, c.waiters > 0)
-	c.note(slog.LevelWarn, "token not renewed", "source", e.Source, "attempt", c.pace.attempts, "error", e.Err)
-	if final {
-		c.news()
-	}
-}
-
-func (c *Cache) received(t *Token, a answer, now time.Time) {
-	if held := c.token; held != nil && t.sameAs(held) {
-		c.count.repeats++
-		c.repeats++
-		left := c.left(now)
-		c.habit.repeated(left)
-		c.due = time.Time{}
-		if again, ok := askAgain(left, c.repeats); ok {
-			c.due = now.Add(left - again)
-		}
-		c.pace.succeeded()
-		c.publish(now)
-		return
-	}
-	if left := t.remaining(now, c.opts.wall()); !t.lasting() && left <= margin {
-		// The server still hands out what it renews only when it is dead. That moment is known.
-		c.pace.last = &Error{Kind: Unavailable, Source: nameOf(c.src), Err: errDying, Remedy: "retry"}
-		c.pace.next = now.Add(max(left, 0) + rand.N(250*time.Millisecond))
-		return
-	}
-	if p := c.previous; p != nil && p.secret().value != t.secret().value && !p.lasting() {
-		c.habit.renewed(p.deadline.Sub(a.asked))
-	}
-	c.token, c.previous, c.repeats = t, t, 0
-	c.used = c.waiters > 0
-	c.due = time.Time{}
-	if !t.lasting() {
-		left := c.left(now)
-		c.due = now.Add(left - c.habit.lead(left))
-	}
-	c.pace.succeeded()
-	c.count.renewedAt = now
-	c.publish(now)
-	c.news()
-	c.note(slog.LevelInfo, "token renewed", "source", nameOf(c.src), "account", t.account, "expiry", t.Expiry())
 }

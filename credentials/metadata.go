@@ -140,6 +140,9 @@ func (m *metadata) get(ctx context.Context, path string) (*reply, error) {
 		e.Kind = Misconfigured
 		e.Remedy = "correct the account name or the scopes"
 	}
+	if r.header.Get("Metadata-Flavor") == "" {
+		e.Remedy += "; or see who answers there: Google's server would have said Metadata-Flavor: Google"
+	}
 	return nil, e
 }
 

@@ -130,26 +130,3 @@ func latest(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// refusals limits what a service that refuses every token can cost.
-type refusals struct {
-	n           int
-	last, until time.Time
-}
-
-// allow reports whether a refused token may be dropped now: two at once, since one alone may be replaced by
-// its like, then after 5 s, 10 s and so on up to 5 min. Ten minutes without a refusal start over.
-func (r *refusals) allow(now time.Time) bool {
-	if now.Sub(r.last) > 10*time.Minute {
-		*r = refusals{}
-	}
-	if now.Before(r.until) {
-		return false
-	}
-	r.n++
-	r.last = now
-	if r.n > 1 {
-		r.until = now.Add(min(5*time.Second<<min(r.n-2, 10), 5*time.Minute))
-	}
-	return true
-}

@@ -300,7 +300,7 @@ func TestInvalidate(t *testing.T) {
 			token, _ := get(t, c)
 			c.Invalidate(token)
 		}
-		if n := s.fetches(); n > 15 {
+		if n := s.fetches(); n > 40 {
 			t.Errorf("%d fetches in 10 min of refusals", n)
 		}
 	})

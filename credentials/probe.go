@@ -40,14 +40,8 @@ func metadataServer(ctx context.Context, o *FindOptions) (Source, string, error)
 	return nil, fmt.Sprintf("GCE_METADATA_HOST is not set, and this is not Google Cloud: %v", err), nil
 }
 
-// onGoogleCloud looks for signs that need no request: the board of the machine, which a GKE pod sees too,
-// and what the serverless products set.
+// onGoogleCloud looks at the board of the machine, which a GKE pod sees too, and needs no request for it.
 func (o *FindOptions) onGoogleCloud() bool {
-	for _, name := range []string{"K_SERVICE", "CLOUD_RUN_JOB", "GAE_SERVICE"} {
-		if o.env(name) != "" {
-			return true
-		}
-	}
 	board, err := os.ReadFile(o.board)
 	return err == nil && strings.HasPrefix(strings.TrimSpace(string(board)), "Google")
 }

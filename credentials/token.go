@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -68,6 +69,9 @@ func lastingToken(value, kind, account string, sent time.Time) (*Token, error) {
 
 // Authorization is the value of the Authorization header: "Bearer …".
 func (t *Token) Authorization() string { return t.secret().header[0] }
+
+// Authorize sets the Authorization header of a request that the caller owns, without an allocation.
+func (t *Token) Authorize(h http.Header) { h["Authorization"] = t.secret().header }
 
 // Value is the bare token.
 func (t *Token) Value() string { return t.secret().value }

@@ -106,7 +106,7 @@ func authorized(req *http.Request, token *Token) *http.Request {
 		out.Header = make(http.Header, 1)
 	}
 	if token != nil {
-		out.Header["Authorization"] = token.secret().header
+		token.Authorize(out.Header)
 	} else {
 		delete(out.Header, "Authorization")
 	}
