@@ -294,7 +294,9 @@ func TestListResumes(t *testing.T) {
 				})
 				r := objstore.NewRetrying(wrap(s), nil)
 				var got, gotDirs []string
-				for info, err := range r.List(t.Context(), "l/") {
+				var m objstore.Meter
+				ctx := objstore.WithMeter(t.Context(), &m)
+				for info, err := range r.List(ctx, "l/") {
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -303,7 +305,7 @@ func TestListResumes(t *testing.T) {
 						time.Sleep(time.Hour) // a slow consumer is no stalled store
 					}
 				}
-				for dir, err := range r.Dirs(t.Context(), "l/") {
+				for dir, err := range r.Dirs(ctx, "l/") {
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -311,6 +313,9 @@ func TestListResumes(t *testing.T) {
 				}
 				if !slices.Equal(got, want) || !slices.Equal(gotDirs, wantDirs) {
 					t.Errorf("%d keys and %d directories, want %d of each, once and in order", len(got), len(gotDirs), len(want))
+				}
+				if retries := m.Snapshot().Retries; retries != 4 {
+					t.Errorf("%d retries for 4 failed pages", retries)
 				}
 			})
 		})

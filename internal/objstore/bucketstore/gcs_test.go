@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +204,27 @@ func TestEncodedObjectsAreRefused(t *testing.T) {
 	_, _, err := s.Get(t.Context(), "k", 100)
 	if objstore.KindOf(err) != objstore.KindUnsupported {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestListAfterStartsThere(t *testing.T) {
+	var query url.Values
+	s := openFake(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+		query = r.URL.Query()
+		return respond(r, 200, js, `{"items":[{"name":"d/5","generation":"1"},{"name":"d/6","generation":"1"}]}`), nil
+	}))
+	var got []string
+	for info, err := range s.ListAfter(t.Context(), "d/", "d/5") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, info.Key)
+	}
+	if !slices.Equal(got, []string{"d/6"}) || query.Get("startOffset") != "d/5" || query.Get("maxResults") != "1000" {
+		t.Errorf("%q from %v", got, query)
+	}
+	if fields := query.Get("fields"); strings.Contains(fields, "acl") || !strings.Contains(fields, "generation") {
+		t.Errorf("asks for %s", fields)
 	}
 }
 

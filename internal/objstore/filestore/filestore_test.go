@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -92,6 +93,46 @@ func TestDeleteRemovesEmptyDirectories(t *testing.T) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil || len(entries) != 1 || entries[0].Name() != control {
 		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+// TestDirectoriesComeAndGo: writers fill a directory that others empty, and so remove, at the same time.
+func TestDirectoriesComeAndGo(t *testing.T) {
+	s := openTemp(t)
+	var writers sync.WaitGroup
+	for i := range 8 {
+		writers.Go(func() {
+			key := fmt.Sprintf("job/data/%d", i)
+			for range 200 {
+				if _, err := s.Put(t.Context(), key, nil, objstore.Absent); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, _, err := s.Get(t.Context(), key, 0); err != nil {
+					t.Errorf("just written: %v", err)
+				}
+				if err := s.Delete(t.Context(), key); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+}
+
+func TestVanishedDirectoryIsNoFailure(t *testing.T) {
+	s := openTemp(t)
+	mustPut(t, s, "temp", "x")
+	for name, publish := range map[string]func(*os.Root, string, string) error{"create": create, "replace": replace} {
+		if err := publish(s.root, "temp", "gone/x"); !errors.Is(err, errVanished) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := blocked(s.root, "was/here"); !errors.Is(err, errVanished) {
+		t.Error(err)
+	}
+	if err := blocked(s.root, "temp/x/y"); !errors.Is(err, errBelow) {
+		t.Error(err)
 	}
 }
 

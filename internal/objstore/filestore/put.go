@@ -152,9 +152,19 @@ func makeParents(root *os.Root, target string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return errVanished
 	case errors.Is(err, fs.ErrExist):
-		return errBelow
+		return blocked(root, dir)
 	}
 	return err
+}
+
+// blocked explains why dir could not be made although its name exists: something else has the name, or had it for a moment.
+func blocked(root *os.Root, dir string) error {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if info, err := root.Lstat(dir); err == nil && !info.IsDir() {
+			return errBelow
+		}
+	}
+	return errVanished
 }
 
 // syncParents makes target's name durable, and those of all directories above: another process may have made one of them
