@@ -16,3 +16,8 @@
 // What is promised: a committed checkpoint is there, whole, until it is retired; bytes may be missing (a typed error), never wrong; a
 // job has one owner who can commit; no operation trusts a clock with data. The protocol behind it is in docs/protocol.md.
 package checkpoint
+
+import "github.com/tidemark-go/tidemark/internal/format"
+
+// FormatVersion is the newest version of the stored format that this build reads, and the one that it writes.
+const FormatVersion = format.Version
