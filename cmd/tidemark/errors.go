@@ -141,6 +141,9 @@ func describe(ctx context.Context, err error) errorBody {
 		}
 	case exitCorrupt:
 		body.Code, body.Retryable = "corrupt", false
+		if errors.Is(err, errProblems) {
+			body.Hint = "`tidemark ls` lists the checkpoints, `tidemark verify STORE C` tells which of them is whole: restore that one"
+		}
 		body.Hint = orElse(body.Hint, "run `tidemark verify` for all that is wrong, and restore another checkpoint of `tidemark ls`")
 	case exitCredentials:
 		if detail == nil || !errors.Is(detail.Kind, checkpoint.ErrPermission) {

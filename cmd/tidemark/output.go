@@ -123,6 +123,8 @@ func humanAgo(now, t time.Time) string {
 // humanDuration is a duration to the precision that people talk in.
 func humanDuration(d time.Duration) string {
 	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < time.Minute:

@@ -33,6 +33,17 @@ func TestHumanAgo(t *testing.T) {
 	}
 }
 
+func TestHumanDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 ms", 42*time.Millisecond + 900*time.Microsecond: "42 ms", 1500 * time.Millisecond: "1.5 s", 59 * time.Second: "59 s",
+		47*time.Hour + 59*time.Minute: "47 h",
+	} {
+		if got := humanDuration(d); got != want {
+			t.Errorf("humanDuration(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestTableAligns(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{out: &out}

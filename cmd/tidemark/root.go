@@ -11,6 +11,7 @@ import (
 
 // verbs makes every verb, in the order in which help lists them.
 var verbs = []func(*app) *cobra.Command{
+	newDemoCommand,
 	newSaveCommand, newRestoreCommand,
 	newJobsCommand, newLsCommand, newShowCommand, newCatCommand, newVerifyCommand,
 	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand,

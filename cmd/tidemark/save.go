@@ -69,8 +69,11 @@ somebody who commits meanwhile wins, and the save starts over.`,
 			if err != nil {
 				return err
 			}
-			fill := func(w *checkpoint.Writer) error { return w.AddDir("", dir, checkpoint.Immutable(immutable...)) }
-			return a.save(ctx, store, job, tag, fill)
+			var options []checkpoint.PartOption
+			if len(immutable) > 0 { // without patterns it would declare everything immutable
+				options = append(options, checkpoint.Immutable(immutable...))
+			}
+			return a.save(ctx, store, job, tag, func(w *checkpoint.Writer) error { return w.AddDir("", dir, options...) })
 		})
 	})
 }
