@@ -16,8 +16,8 @@ const (
 	// peace until then, which makes six with the fetches around expiry.
 	maxRepeats = 4
 
-	// minLead is the least life for which another refresh of a repeated token is worth a request.
-	minLead = 3 * time.Second
+	// minLead is the least life that is worth a last refresh: it must fit in before the token is withdrawn.
+	minLead = margin + 500*time.Millisecond
 
 	// memory is how many renewals a habit is believed: a day of hourly tokens. Servers are upgraded.
 	memory = 24
@@ -66,14 +66,12 @@ func (h *habit) lead(left time.Duration) time.Duration {
 			lead = h.newAt - h.newAt/20
 		}
 	}
-	// A token of a few seconds needs its refresh to fit before it is withdrawn.
-	return max(lead, min(2*margin, left/2))
+	return max(lead, min(minLead, left/2))
 }
 
 // askAgain is the life that should be left at the next refresh of a token that was just repeated.
 func askAgain(left time.Duration, repeats int) (time.Duration, bool) {
-	next := share(left)
-	return next, repeats < maxRepeats && next >= minLead
+	return max(share(left), minLead), repeats < maxRepeats && left > minLead+time.Second
 }
 
 // share is about a third: from 5 min down to 30 s in three steps, with jitter.

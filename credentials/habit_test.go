@@ -10,17 +10,21 @@ import (
 // Point 4: whenever a server begins to hand out a new token, nobody waits, the first life costs at most six
 // fetches, and later ones cost two at most, one in the end.
 func TestLearning(t *testing.T) {
-	for _, renew := range []time.Duration{10 * time.Minute, 5 * time.Minute, 4 * time.Minute, 2 * time.Minute, time.Minute, 30 * time.Second} {
-		t.Run(renew.String(), func(t *testing.T) {
+	for _, habit := range []struct{ life, renew time.Duration }{
+		{time.Hour, 10 * time.Minute}, {time.Hour, 5 * time.Minute}, {time.Hour, 4 * time.Minute},
+		{time.Hour, 2 * time.Minute}, {time.Hour, time.Minute}, {time.Hour, 30 * time.Second},
+		{12 * time.Hour, 10 * time.Second}, {time.Minute, 4 * time.Second}, {20 * time.Second, 5 * time.Second},
+	} {
+		t.Run(fmt.Sprintf("%v of %v", habit.renew, habit.life), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &server{life: time.Hour, renewBefore: renew, latency: 300 * time.Millisecond}
+				s := &server{life: habit.life, renewBefore: habit.renew, latency: 300 * time.Millisecond}
 				c := New(s, nil)
 				defer closing(t, c)
 				held, _ := get(t, c)
 				began := s.fetches()
 				var lives []int
 				for len(lives) < 10 {
-					time.Sleep(time.Second)
+					time.Sleep(habit.life / 1000)
 					token, took := get(t, c)
 					if took != 0 {
 						t.Fatalf("life %d: a caller waited %v", len(lives)+1, took)
