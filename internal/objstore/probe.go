@@ -21,13 +21,13 @@ func Probe(ctx context.Context, s Store, key string) (err error) {
 	}
 	refused := func(what, body string, cond Version) error {
 		_, err := s.Put(ctx, key, []byte(body), cond)
-		if k := KindOf(err); err != nil && (k != KindPrecondition && k != KindUnknown && k != KindInvalid) {
-			return err
-		}
-		if KindOf(err) != KindPrecondition {
+		switch kind := KindOf(err); {
+		case kind == KindPrecondition:
+			return nil
+		case err == nil, kind == KindUnsupported, kind == KindInvalid:
 			return lacks(what, err)
 		}
-		return nil
+		return err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), defaultAttempt)

@@ -38,7 +38,7 @@ var errStalled = errors.New("no answer in time")
 
 // once runs one try under its own deadline, which allows for size bytes on a slow link.
 func (r *Retrying) once(ctx context.Context, size int64, try func(context.Context) error) error {
-	d := r.attempt + time.Duration(size/slowestLink)*time.Second
+	d := r.attempt + time.Duration(max(size, 0)/slowestLink)*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("%w (%s)", errStalled, d))
 	defer cancel()
 	return try(ctx)
@@ -59,13 +59,17 @@ func (r *Retrying) do(ctx context.Context, op, key string, size int64, try func(
 	}
 }
 
+// largestWhole bounds what a limit adds to the deadline of a Get: callers may set it far above what they expect, and larger
+// objects are read by range.
+const largestWhole = 64 << 20
+
 // Get is Store.Get. Bytes that do not match their checksum are fetched once more before they are called corrupt: the
 // first time they may have been damaged on the way.
 func (r *Retrying) Get(ctx context.Context, key string, limit int64) ([]byte, Version, error) {
 	var body []byte
 	var version Version
 	damaged := false
-	err := r.do(ctx, "get", key, max(limit, 0), func(ctx context.Context) (err error) {
+	err := r.do(ctx, "get", key, min(limit, largestWhole), func(ctx context.Context) (err error) {
 		body, version, err = r.s.Get(ctx, key, limit)
 		if KindOf(err) == KindCorrupt && !damaged {
 			damaged = true

@@ -146,6 +146,12 @@ func classifyAnswer(op string, e *googleapi.Error) *objstore.Error {
 		out.Kind = objstore.KindThrottled
 	case http.StatusRequestTimeout, http.StatusGone, http.StatusTooEarly:
 		out.Kind = objstore.KindUnavailable // 410: an upload session that the service forgot
+	case http.StatusNotImplemented:
+		out.Kind = objstore.KindUnsupported
+	case http.StatusInsufficientStorage:
+		out.Kind = objstore.KindNoSpace
+	case http.StatusRequestEntityTooLarge:
+		out.Kind = objstore.KindTooLarge
 	case http.StatusBadRequest:
 		out.Kind = objstore.KindInvalid
 		if badChecksum.MatchString(message) {

@@ -1,6 +1,7 @@
 package bucketstore
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -90,6 +91,53 @@ func open(t *testing.T, h server, o *Options) *Store {
 		}
 	})
 	return s
+}
+
+// lossy loses the replies of the first uploads, after the server has carried them out.
+type lossy struct {
+	http.RoundTripper
+	lose int
+}
+
+func (l *lossy) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.RoundTripper.RoundTrip(r)
+	if err != nil || r.Method != http.MethodPost || l.lose == 0 {
+		return resp, err
+	}
+	l.lose--
+	return nil, errors.Join(errors.New("the reply was lost"), resp.Body.Close())
+}
+
+// TestLostReplies: the write that is repeated meets its own success.
+func TestLostReplies(t *testing.T) {
+	h := emulator.NewStorage(nil)
+	url, transport := serve(t, h)
+	wire := &lossy{transport, 2}
+	s, err := OpenGCS(t.Context(), &http.Client{Transport: wire}, "acme", &Options{Endpoint: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	r := objstore.NewRetrying(s, nil)
+	var m objstore.Meter
+	if err := r.Create(objstore.WithMeter(t.Context(), &m), "pack", []byte("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	// The second upload's 412 is lost too; the third one's is settled by a look at the object.
+	if got, want := m.Snapshot(), (objstore.Requests{Put: 3, Head: 1, Retries: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if objects := h.Objects("acme"); len(objects) != 1 || objects[0].CRC32C != objstore.CRC32C([]byte("bytes")) {
+		t.Errorf("%+v", objects)
+	}
+	wire.lose = 1
+	_, err = r.Swap(t.Context(), "HEAD", []byte("nonce"), objstore.Absent)
+	if !objstore.Unknown(err) {
+		t.Errorf("an unknown outcome is called known: %v", err)
+	}
+	if body, _, err := r.Get(t.Context(), "HEAD", 10); err != nil || string(body) != "nonce" {
+		t.Errorf("%q, %v", body, err)
+	}
 }
 
 // TestRefusalsOfTheEmulator checks the classifier against words that somebody else wrote after GCS's documentation.

@@ -92,7 +92,7 @@ func listPrefix(t *testing.T, ctx context.Context, s objstore.Store, _ Options) 
 
 func listPages(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 	var keys []string
-	for i := range 2300 {
+	for i := range 1100 {
 		keys = append(keys, fmt.Sprintf("p/%05d", i))
 	}
 	fill(t, ctx, s, append(slices.Clone(keys), "o", "q"))
@@ -109,7 +109,7 @@ func listPages(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 		ListAfter(ctx context.Context, prefix, after string) iter.Seq2[objstore.Info, error]
 	}
 	if r, ok := s.(resumer); ok {
-		for _, from := range []int{0, 998, 999, 1000, 2298, 2299} {
+		for _, from := range []int{0, 998, 999, 1000, 1098, 1099} {
 			n := from
 			for info, err := range r.ListAfter(ctx, "p/", keys[from]) {
 				if n++; err != nil || info.Key != keys[n] {
@@ -156,8 +156,11 @@ func dirs(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 
 func dirsPages(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 	var keys, want []string
-	for i := range 1100 {
-		keys = append(keys, fmt.Sprintf("j/%04d/HEAD", i), fmt.Sprintf("j/%04d/m", i))
+	for i := range 1010 {
+		keys = append(keys, fmt.Sprintf("j/%04d/HEAD", i))
+		if i%100 == 0 {
+			keys = append(keys, fmt.Sprintf("j/%04d/m", i))
+		}
 		want = append(want, fmt.Sprintf("j/%04d/", i))
 	}
 	fill(t, ctx, s, keys)
