@@ -98,7 +98,7 @@ func get(t *testing.T, ctx context.Context, s objstore.Store, key string) (strin
 	return string(body), v
 }
 
-// wantKind fails unless err is an *objstore.Error of this kind that names the operation and the key.
+// wantKind fails unless err is an error of this kind.
 func wantKind(t *testing.T, err error, want objstore.Kind) {
 	t.Helper()
 	if err == nil {
