@@ -189,7 +189,7 @@ func openError(storeURL string, err error) error {
 	if errors.As(err, &malformed) {
 		err = malformed.Err // the URL inside it may carry a secret
 	} else if !errors.Is(err, checkpoint.ErrInvalid) && !errors.Is(err, checkpoint.ErrUnsupported) {
-		return fmt.Errorf("open %s: %w", redactURL(storeURL), err)
+		return fmt.Errorf("%s: %w", redactURL(storeURL), err)
 	}
 	hint := "a store is gs://bucket/prefix, file:///dir or mem://name"
 	if detail, ok := errors.AsType[*checkpoint.Error](err); ok {

@@ -17,7 +17,12 @@ func TestExamplesWork(t *testing.T) {
 	t.Chdir(t.TempDir())
 	stateDir(t, "state")
 	root := newRootCommand(&app{out: io.Discard, err: io.Discard})
+	seen := map[string]bool{}
 	for _, cmd := range root.Commands() {
+		if seen[cmd.Name()] {
+			t.Errorf("%s is registered twice", cmd.Name())
+		}
+		seen[cmd.Name()] = true
 		lines := strings.Split(cmd.Example, "\n")
 		if cmd.Example == "" {
 			t.Errorf("tidemark help %s has no example", cmd.Name())

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -54,6 +56,9 @@ somebody who commits meanwhile wins, and the save starts over.`,
 	return storeVerb(a, cmd, func(ctx context.Context, storeURL string, rest []string) error {
 		dir := rest[0]
 		if err := checkDirectory(dir); err != nil {
+			return err
+		}
+		if err := checkStoreIsElsewhere(dir, storeURL); err != nil {
 			return err
 		}
 		for _, pattern := range immutable {
@@ -138,6 +143,40 @@ func checkDirectory(dir string) error {
 		return usagef("%s is not a directory", dir).hinted("save takes a directory; put the file into one")
 	}
 	return nil
+}
+
+// checkStoreIsElsewhere refuses a store inside the directory that is saved: each checkpoint would hold all earlier ones.
+func checkStoreIsElsewhere(dir, storeURL string) error {
+	u, err := url.Parse(storeURL)
+	if err != nil || u.Scheme != "file" {
+		return nil // opening the store says what is wrong with its URL
+	}
+	root, err := realPath(dir)
+	if err != nil {
+		return fileError("look at directory", dir, err)
+	}
+	store, err := realPath(filepath.FromSlash(u.Path))
+	if err != nil {
+		return fileError("look at the store's directory", u.Path, err)
+	}
+	if inside, err := filepath.Rel(root, store); err == nil && filepath.IsLocal(inside) {
+		return usagef("the store %s lies inside the directory %s that is saved", storeURL, dir).hinted("put the store elsewhere")
+	}
+	return nil
+}
+
+// realPath resolves links as far as the path exists; a store's directory is created later.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, os.ErrNotExist) || path == filepath.Dir(path) {
+		return real, err
+	}
+	parent, err := realPath(filepath.Dir(path))
+	return filepath.Join(parent, filepath.Base(path)), err
 }
 
 // tagsOf is never nil, so that JSON says [] and not null.
