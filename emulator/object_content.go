@@ -72,11 +72,22 @@ type budget struct {
 }
 
 func (b *budget) reserve(n int64) error {
-	if b.used.Add(n) > b.limit {
-		b.used.Add(-n)
-		return errMemory(b.limit)
+	_, err := b.reserveUpTo(n, n)
+	return err
+}
+
+// reserveUpTo reserves most bytes, or what is left of them if that is at least the least.
+func (b *budget) reserveUpTo(least, most int64) (int64, error) {
+	for {
+		used := b.used.Load()
+		n := min(most, b.limit-used)
+		if n < least {
+			return 0, errMemory(b.limit)
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return n, nil
+		}
 	}
-	return nil
 }
 
 func (b *budget) release(n int64) { b.used.Add(-n) }

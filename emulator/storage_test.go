@@ -212,3 +212,10 @@ func TestStorageObjectNames(t *testing.T) {
 		wantStatus(t, err, http.StatusBadRequest)
 	}
 }
+
+// roundTrip is a transport in a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func withHTTP(client *http.Client) option.ClientOption { return option.WithHTTPClient(client) }

@@ -84,20 +84,23 @@ func (rc *receiver) free() ([]byte, error) {
 	default:
 		next = min(max(rc.size, 4*smallBody), maxGuess)
 	}
+	moved := int64(0)
 	if rc.small != nil {
-		next += rc.size
+		moved = rc.size
 	}
-	if err := rc.reserve(next); err != nil {
+	next, err := rc.memory.reserveUpTo(moved+1, moved+next)
+	if err != nil {
 		return nil, err
 	}
+	rc.reserved += next
 	segment := make([]byte, 0, next)
-	if rc.small != nil {
-		rc.segments[0] = append(segment, rc.segments[0]...)
-		rc.dropSmall()
-		return rc.free()
+	if rc.small == nil {
+		rc.segments = append(rc.segments, segment)
+		return segment[:next], nil
 	}
-	rc.segments = append(rc.segments, segment)
-	return segment[:next], nil
+	rc.segments[0] = append(segment, rc.segments[0]...)
+	rc.dropSmall()
+	return rc.segments[0][moved:next], nil
 }
 
 func (rc *receiver) commit(n int) {
@@ -126,9 +129,10 @@ func (rc *receiver) hash(upTo int64) {
 // settle gives back the room that turned out not to be needed.
 func (rc *receiver) settle() error {
 	if rc.small != nil {
-		if err := rc.reserve(rc.size); err != nil {
+		if err := rc.memory.reserve(rc.size); err != nil {
 			return err
 		}
+		rc.reserved = rc.size
 		rc.segments[0] = append([]byte(nil), rc.segments[0]...)
 		rc.dropSmall()
 		return nil
@@ -142,14 +146,6 @@ func (rc *receiver) settle() error {
 func (rc *receiver) dropSmall() {
 	smallBodies.Put(rc.small)
 	rc.small = nil
-}
-
-func (rc *receiver) reserve(n int64) error {
-	if err := rc.memory.reserve(n); err != nil {
-		return err
-	}
-	rc.reserved += n
-	return nil
 }
 
 // tail returns a copy of the last n bytes, or of all if there are fewer.
