@@ -193,12 +193,13 @@ func (c *Cache) Account(ctx context.Context) (string, error) {
 
 // Invalidate drops a token that a service has refused, if it is still the one in hand: however many callers
 // report the same token, it costs one fetch. A service that refuses one token after another cannot cause a
-// storm of fetches either: after three of them, a token is kept for its first 30 s whatever is said of it.
+// storm of fetches either: from the third one on that was refused from the start, a token is kept for 1 s,
+// then 2 s and so on up to 1 min, whatever is said of it.
 func (c *Cache) Invalidate(t *Token) {
 	c.mu.Lock()
 	defer c.unlock()
 	now := time.Now()
-	if t == nil || c.token != t || !c.refusals.allow(now.Sub(c.count.renewedAt), now) {
+	if t == nil || c.token != t || !c.refusals.allow(t, now.Sub(c.count.renewedAt)) {
 		return
 	}
 	c.count.invalidated++

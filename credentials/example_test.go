@@ -25,7 +25,7 @@ func Example() {
 	metadata := metadataServer()
 	defer metadata.Close()
 	storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		fmt.Fprint(w, req.Header.Get("Authorization") == "Bearer ya29.example")
+		_, _ = fmt.Fprint(w, req.Header.Get("Authorization") == "Bearer ya29.example")
 	}))
 	defer storage.Close()
 

@@ -300,8 +300,20 @@ func TestInvalidate(t *testing.T) {
 			token, _ := get(t, c)
 			c.Invalidate(token)
 		}
-		if n := s.fetches(); n > 40 {
+		if n := s.fetches(); n > 25 {
 			t.Errorf("%d fetches in 10 min of refusals", n)
+		}
+		for i := range 20 { // tokens that worked for a while and are revoked are another matter
+			time.Sleep(10 * time.Second)
+			token, _ := get(t, c)
+			c.Invalidate(token)
+			if i == 0 {
+				continue // this one was refused from the start
+			}
+			if next, _ := get(t, c); next == token {
+				t.Fatalf("revoked token %d is kept", i)
+			}
+			time.Sleep(time.Minute)
 		}
 	})
 }

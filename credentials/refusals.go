@@ -3,34 +3,31 @@ package credentials
 import "time"
 
 const (
-	// trusted is the age from which a refused token is dropped without further thought: it probably worked
-	// once and was revoked. A service that refuses everything can cause one fetch in that time.
-	trusted = 30 * time.Second
+	// trusted is the age at which a token that nobody complained of is taken to have worked: refused then, it
+	// was revoked, and a new one is worth a fetch.
+	trusted = 5 * time.Second
 
-	// rashDrops is how many younger tokens may be dropped at once, and one more each rashEvery. The new
-	// token of a server that has not heard of the revocation yet may be refused once more.
-	rashDrops = 3
-	rashEvery = time.Minute
+	// maxHold is how long a token is kept at most that was refused from the start.
+	maxHold = time.Minute
 )
 
 // refusals limits what a service that refuses every token can cost.
 type refusals struct {
-	drops int
-	last  time.Time
+	suspect *Token // refused before it was trusted
+	row     int    // so many suspects in a row
 }
 
-// allow reports whether a token of that age, which a service has refused, may be dropped now.
-func (r *refusals) allow(age time.Duration, now time.Time) bool {
-	if age >= trusted {
-		return true
+// allow reports whether a token of that age, which a service has refused, may be dropped now. Of tokens
+// that were refused from the start two may be dropped at once, as a token server may not have heard of a
+// revocation yet; the following ones are kept for 1 s, 2 s and so on.
+func (r *refusals) allow(t *Token, age time.Duration) bool {
+	if r.suspect != t {
+		if age >= trusted {
+			*r = refusals{}
+			return true
+		}
+		r.suspect = t
+		r.row++
 	}
-	if refill := now.Sub(r.last) / rashEvery; refill > 0 {
-		r.drops = max(r.drops-int(min(refill, rashDrops)), 0)
-		r.last = now
-	}
-	if r.drops == rashDrops {
-		return false
-	}
-	r.drops++
-	return true
+	return r.row <= 2 || age >= min(time.Second<<min(r.row-3, 10), maxHold)
 }

@@ -79,20 +79,27 @@ func (t *transport) again(req *http.Request, refused *Token, resp *http.Response
 		closeBody(second)
 		return nil, err
 	}
+	if token == refused {
+		closeBody(second)
+		return nil, t.refused(req, token, 1, began, "HTTP 401 Unauthorized, as for the tokens before")
+	}
 	resp, err = t.base.RoundTrip(authorized(second, token))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	discard(resp)
 	t.tokens.Invalidate(token)
+	return nil, t.refused(req, token, 2, began, "HTTP 401 Unauthorized, with a new token too")
+}
+
+func (t *transport) refused(req *http.Request, token *Token, attempts int, began time.Time, answer string) error {
 	account := token.account
 	if namer, ok := t.tokens.(AccountNamer); ok && account == "" {
 		account, _ = namer.Account(req.Context()) // the refusal is the news, not that the name is unknown
 	}
-	return nil, &Error{
+	return &Error{
 		Kind: Refused, Source: "request to " + req.URL.Host, Account: account,
-		Attempts: 2, Elapsed: time.Since(began),
-		Err:    errors.New("HTTP 401 Unauthorized, with a new token too"),
+		Attempts: attempts, Elapsed: time.Since(began), Err: errors.New(answer),
 		Remedy: "see that the account is enabled, belongs here and may use this service",
 	}
 }

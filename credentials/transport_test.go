@@ -107,8 +107,8 @@ func TestTransportSecond401(t *testing.T) {
 				t.Fatalf("the error tells too much: %v", err)
 			}
 		}
-		if a.requests != 2000 {
-			t.Errorf("%d requests, want two each", a.requests)
+		if a.requests > 1004 {
+			t.Errorf("%d requests, with no new token to send", a.requests)
 		}
 		if n := s.fetches(); n > 4 {
 			t.Errorf("%d fetches for a service that refuses every token", n)
