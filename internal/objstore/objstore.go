@@ -39,8 +39,8 @@ type Traits struct {
 }
 
 // Store is a flat, strongly consistent key space. Keys are slash-separated, relative, valid UTF-8, without empty, "."
-// or ".." segments; CheckKey has the details, and a bad key is KindInvalid. All methods are safe for concurrent use, make one attempt, honour their context, count
-// themselves into the context's Meter, and return a *Error.
+// or ".." segments; CheckKey has the details, and a bad key is KindInvalid. All methods are safe for concurrent use,
+// make one attempt, honour their context, count themselves into the context's Meter, and return a *Error.
 type Store interface {
 	// Get reads a whole object of at most limit bytes (larger: KindTooLarge, without reading it all)
 	// with the version that these bytes have.

@@ -62,7 +62,8 @@ func Probe(ctx context.Context, s Store, key string) (err error) {
 		return err
 	}
 	if string(body) != "third" || version != second {
-		return lacks("read-after-write consistency", fmt.Errorf("version %q with %q was written, version %q with %q is read", second, "third", version, body))
+		return lacks("read-after-write consistency",
+			fmt.Errorf("version %q was written with %q, version %q is read with %q", second, "third", version, body))
 	}
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"strings"
 	"time"
@@ -163,88 +162,6 @@ func (s *Store) fail(parent context.Context, op, key string, err error) error {
 	e := s.d.classify(op, err)
 	e.Op, e.Key = op, key
 	return e
-}
-
-// failRead is fail for reads, where "not found" needs evidence: it makes callers start from nothing.
-func (s *Store) failRead(ctx context.Context, op, key string, err error) error {
-	if ctx.Err() == nil && s.d.unproven(err) {
-		if _, err = s.Stat(ctx, key); err == nil {
-			err = &objstore.Error{Kind: objstore.KindUnavailable, Err: errors.New("it was said to be absent and is there")}
-		}
-	}
-	return s.fail(ctx, op, key, err)
-}
-
-// Get implements objstore.Store.
-func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Version, error) {
-	const op = "get"
-	actx, name, err := s.begin(ctx, op, key, objstore.ClassGet)
-	if err != nil {
-		return nil, objstore.Absent, err
-	}
-	r, err := s.b.NewRangeReader(actx, name, 0, -1, &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
-	if err != nil {
-		return nil, objstore.Absent, s.failRead(ctx, op, key, err)
-	}
-	defer func() { _ = r.Close() }() // only frees the connection
-	info, err := s.d.read(r)
-	if err != nil {
-		return nil, objstore.Absent, s.fail(ctx, op, key, err)
-	}
-	if info.Size > limit {
-		return nil, objstore.Absent, &objstore.Error{
-			Kind: objstore.KindTooLarge, Op: op, Key: key, Err: fmt.Errorf("it has %d bytes, %d are allowed", info.Size, limit),
-		}
-	}
-	body := make([]byte, info.Size)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, objstore.Absent, s.fail(ctx, op, key, err)
-	}
-	if crc := objstore.CRC32C(body); info.HasCRC32C && crc != info.CRC32C {
-		return nil, objstore.Absent, &objstore.Error{
-			Kind: objstore.KindCorrupt, Op: op, Key: key, Err: fmt.Errorf("CRC32C %08x, the store says %08x", crc, info.CRC32C),
-		}
-	}
-	return body, info.Version, nil
-}
-
-// ReadRange implements objstore.Store.
-func (s *Store) ReadRange(ctx context.Context, key string, off int64, p []byte) error {
-	const op = "range"
-	if off < 0 {
-		return &objstore.Error{Kind: objstore.KindInvalid, Op: op, Key: key, Err: errors.New("the offset is negative")}
-	}
-	if len(p) == 0 { // a range request cannot ask for nothing
-		info, err := s.Stat(ctx, key)
-		if err == nil && off > info.Size {
-			return shortRange(key)
-		}
-		return err
-	}
-	actx, name, err := s.begin(ctx, op, key, objstore.ClassGet)
-	if err != nil {
-		return err
-	}
-	r, err := s.b.NewRangeReader(actx, name, off, int64(len(p)), &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
-	if err != nil {
-		return s.failRead(ctx, op, key, err)
-	}
-	defer func() { _ = r.Close() }() // only frees the connection
-	info, err := s.d.read(r)
-	if err != nil {
-		return s.fail(ctx, op, key, err)
-	}
-	if off+int64(len(p)) > info.Size {
-		return shortRange(key)
-	}
-	if _, err := io.ReadFull(r, p); err != nil {
-		return s.fail(ctx, op, key, err)
-	}
-	return nil
-}
-
-func shortRange(key string) error {
-	return &objstore.Error{Kind: objstore.KindCorrupt, Op: "range", Key: key, Err: errors.New("the object ends before the range does")}
 }
 
 // Put implements objstore.Store.
