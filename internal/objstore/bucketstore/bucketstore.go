@@ -14,7 +14,6 @@ package bucketstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
