@@ -1,8 +1,12 @@
 // Package format is every byte that tidemark keeps at rest: keys, envelopes, packs, frames and the messages in
 // tidemark.proto. It does no I/O. docs/format.md specifies it for readers in other languages.
 //
-// Everything that comes from a store is hostile until checked: the decoders here validate before they allocate, and
-// what they return can be used without further checks of lengths, indices and order.
+// Use EncodeHead, EncodeManifest, PackBuilder, AppendFrame and EncodeTable to write, and the Decode functions to read; PackKey,
+// ManifestKey and ParseKey for names.
+//
+// Everything that comes from a store is hostile until checked. A decoder never panics, allocates at most 16 times the length of its
+// input plus 64 KiB (a frame: what its table says, at most MaxRaw), and what it returns can be used without
+// further checks of lengths, indices and order. An encoder refuses what a decoder would.
 package format
 
 import (
@@ -26,14 +30,24 @@ const (
 	// MaxHead and MaxManifest bound what is read of an object before its content is believed.
 	MaxHead     = 64 << 20
 	MaxManifest = 256 << 20
+
+	// maxPack is above what stores take as one object, and keeps offsets far below the end of int64.
+	maxPack = 1 << 40
+	// maxSegment keeps the length of a segment in an int of 32 bits.
+	maxSegment = 1 << 30
+	// minPage is the smallest page that anything writes; smaller ones would cost too much table.
+	minPage = 512
 )
 
-// What can be wrong with bytes at rest. Each wraps a detail.
+// What can be wrong with bytes at rest: an error of a decoder is exactly one of these, with a detail.
 var (
-	ErrForeign = errors.New("not a tidemark object")
-	ErrNewer   = errors.New("written by a newer version of tidemark")
-	ErrCorrupt = errors.New("corrupt")
+	ErrForeign = errors.New("not a tidemark object")                  // somebody else's, or an error page
+	ErrNewer   = errors.New("written by a newer version of tidemark") // upgrade; nothing is damaged
+	ErrCorrupt = errors.New("corrupt")                                // damaged, or made to deceive
 )
+
+// ErrInvalid is what an encoder answers to a value that no decoder would take.
+var ErrInvalid = errors.New("cannot be stored")
 
 // Nonce is the random part of an object's name.
 type Nonce [NonceSize]byte

@@ -23,7 +23,7 @@ const FrameHeaderSize = 16
 // MaxFrame is the longest frame for a content of n bytes.
 func MaxFrame(n int) int { return FrameHeaderSize + n }
 
-// AppendFrame appends content as one frame, compressed if that saves at least an eighth: less is not worth
+// AppendFrame appends content, 1 to MaxRaw bytes, as one frame, compressed if that saves at least an eighth: less is not worth
 // the reader's time. scratch is working space that it may grow; it returns both.
 func AppendFrame(dst, content, scratch []byte) (frame, grown []byte) {
 	payload, codec := content, CodecNone
@@ -45,8 +45,8 @@ func AppendFrame(dst, content, scratch []byte) (frame, grown []byte) {
 	return append(dst, payload...), scratch
 }
 
-// DecodeFrame checks a whole frame against what its table says of it and returns the content, in dst's space where it is compressed
-// and cap(dst) suffices; otherwise the content may alias frame.
+// DecodeFrame checks a whole frame against what its table says of it and returns the content: exactly raw bytes, also in
+// capacity. It is in dst's space where it is compressed and cap(dst) suffices; otherwise it may alias frame.
 func DecodeFrame(dst, frame []byte, raw uint32, hash Hash) ([]byte, error) {
 	if len(frame) < FrameHeaderSize {
 		return nil, fmt.Errorf("%w: frame of %d bytes", ErrCorrupt, len(frame))
@@ -58,7 +58,10 @@ func DecodeFrame(dst, frame []byte, raw uint32, hash Hash) ([]byte, error) {
 	if n := binary.LittleEndian.Uint32(frame[8:]); uint64(n) != uint64(len(payload)) {
 		return nil, fmt.Errorf("%w: frame says %d bytes of payload, has %d", ErrCorrupt, n, len(payload))
 	}
-	if n := binary.LittleEndian.Uint32(frame[4:]); n != raw || raw > MaxRaw {
+	if frame[1]|frame[2]|frame[3] != 0 {
+		return nil, fmt.Errorf("%w: frame with reserved bytes set", ErrCorrupt)
+	}
+	if n := binary.LittleEndian.Uint32(frame[4:]); n != raw || raw == 0 || raw > MaxRaw {
 		return nil, fmt.Errorf("%w: frame says %d bytes of content, its table %d", ErrCorrupt, n, raw)
 	}
 	content, err := decodePayload(dst, Codec(frame[0]), payload, int(raw))
@@ -68,7 +71,7 @@ func DecodeFrame(dst, frame []byte, raw uint32, hash Hash) ([]byte, error) {
 	if got := Sum(content); got != hash {
 		return nil, fmt.Errorf("%w: content hashes to %x, its table says %x", ErrCorrupt, got[:8], hash[:8])
 	}
-	return content, nil
+	return content[:raw:raw], nil
 }
 
 func decodePayload(dst []byte, c Codec, payload []byte, raw int) ([]byte, error) {

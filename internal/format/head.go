@@ -1,26 +1,31 @@
 package format
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-
-	"google.golang.org/protobuf/proto"
+	"math"
+	"slices"
 )
 
 // EncodeHead makes the HEAD object.
 func EncodeHead(h *Head) ([]byte, error) {
 	if err := checkHead(h); err != nil {
-		return nil, fmt.Errorf("encode HEAD: %w", err)
+		return nil, fmt.Errorf("encode HEAD: %w: %w", ErrInvalid, err)
 	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(h)
+	body, err := marshal(nil, h, headShape())
 	if err != nil {
-		return nil, fmt.Errorf("encode HEAD: %w", err)
+		return nil, fmt.Errorf("encode HEAD: %w: %w", ErrInvalid, err)
+	}
+	if len(body) > MaxHead-headerSize-crcSize {
+		return nil, fmt.Errorf("encode HEAD: %w: %d bytes, more than the %d that a HEAD may have; retain fewer checkpoints", ErrInvalid, len(body), MaxHead)
 	}
 	return seal(KindHead, body, nil), nil
 }
 
 // DecodeHead reads and checks a HEAD object.
 func DecodeHead(b []byte) (*Head, error) {
-	body, tail, err := unseal(KindHead, b)
+	body, tail, err := unseal(KindHead, b, MaxHead)
 	if err != nil {
 		return nil, err
 	}
@@ -28,49 +33,106 @@ func DecodeHead(b []byte) (*Head, error) {
 		return nil, fmt.Errorf("%w: HEAD with %d bytes too many", ErrCorrupt, len(tail))
 	}
 	h := new(Head)
-	if err := proto.Unmarshal(body, h); err != nil {
-		return nil, fmt.Errorf("%w: HEAD: %w", ErrCorrupt, err)
+	if err := unmarshal(body, h, headShape()); err != nil {
+		return nil, corrupt("HEAD", err)
 	}
 	if err := checkHead(h); err != nil {
-		return nil, err
+		return nil, corrupt("HEAD", err)
 	}
 	return h, nil
 }
 
 // checkHead states what every HEAD satisfies.
 func checkHead(h *Head) error {
-	if len(h.Nonce) != NonceSize || len(h.Fence) != NonceSize || h.Epoch == 0 || h.Epoch > maxNumber {
-		return fmt.Errorf("%w: HEAD without nonce, fence or epoch", ErrCorrupt)
+	last := h.Last
+	switch {
+	case len(h.Nonce) != NonceSize || len(h.Fence) != NonceSize:
+		return errors.New("no nonce or no fence")
+	case h.Epoch == 0 || h.Epoch > maxNumber:
+		return fmt.Errorf("epoch %d", h.Epoch)
+	case last == nil:
+		return errors.New("the last commit is not stated")
+	case last.Epoch > h.Epoch || last.Checkpoint > maxNumber || (last.Epoch == 0) != (last.Checkpoint == 0):
+		return fmt.Errorf("epoch %d, and its last commit is checkpoint %d of epoch %d", h.Epoch, last.Checkpoint, last.Epoch)
+	case last.Checkpoint == 0 && len(h.LastManifest) != 0, last.Checkpoint != 0 && len(h.LastManifest) != NonceSize:
+		return errors.New("it does not name the manifest of its last commit")
+	case h.Removed && len(h.Retained)+len(h.Pins) != 0:
+		return errors.New("removed, and retains checkpoints")
 	}
-	if h.GetLast().GetEpoch() > h.Epoch || h.GetLast().GetCheckpoint() > maxNumber {
-		return fmt.Errorf("%w: HEAD of epoch %d whose last commit is of epoch %d", ErrCorrupt, h.Epoch, h.GetLast().GetEpoch())
+	if err := checkLabel("owner", h.Owner); err != nil {
+		return err
 	}
-	if n := len(h.LastManifest); (n != 0 || h.GetLast().GetCheckpoint() != 0) && n != NonceSize {
-		return fmt.Errorf("%w: HEAD does not name the manifest of its last commit", ErrCorrupt)
-	}
-	retained := make(map[uint64]bool, len(h.Retained))
-	var before uint64
+	before := new(CheckpointID)
 	for _, r := range h.Retained {
-		c := r.GetId().GetCheckpoint()
-		if c <= before || c > h.GetLast().GetCheckpoint() || r.GetId().GetEpoch() > h.GetLast().GetEpoch() {
-			return fmt.Errorf("%w: HEAD retains checkpoint %d out of order", ErrCorrupt, c)
+		if err := checkRetained(h, r, before); err != nil {
+			return fmt.Errorf("retained checkpoint %d: %w", r.GetId().GetCheckpoint(), err)
 		}
-		if len(r.ManifestNonce) != NonceSize || len(r.ManifestHash) != HashSize || r.ManifestSize > MaxManifest || r.Stats == nil {
-			return fmt.Errorf("%w: HEAD does not describe the manifest of checkpoint %d", ErrCorrupt, c)
-		}
-		before, retained[c] = c, true
+		before = r.Id
 	}
-	tags := make(map[string]bool)
+	return checkPins(h)
+}
+
+func checkRetained(h *Head, r *Retained, before *CheckpointID) error {
+	id, last := r.GetId(), h.Last
+	switch {
+	case id.GetCheckpoint() <= before.Checkpoint || id.GetCheckpoint() > last.Checkpoint:
+		return fmt.Errorf("out of order, after %d and up to %d", before.Checkpoint, last.Checkpoint)
+	case id.GetEpoch() == 0 || id.GetEpoch() < before.Epoch || id.GetEpoch() > last.Epoch:
+		return fmt.Errorf("epoch %d out of order, after %d and up to %d", id.GetEpoch(), before.Epoch, last.Epoch)
+	case len(r.ManifestNonce) != NonceSize || len(r.ManifestHash) != HashSize:
+		return errors.New("its manifest is not named")
+	case r.ManifestSize < minManifest || r.ManifestSize > MaxManifest:
+		return fmt.Errorf("a manifest of %d bytes", r.ManifestSize)
+	case id.Checkpoint == last.Checkpoint && (id.Epoch != last.Epoch || !bytes.Equal(r.ManifestNonce, h.LastManifest)):
+		return errors.New("not the last commit of this number")
+	}
+	return checkStats(r.Stats)
+}
+
+// checkStats keeps figures in the range of the signed numbers that programs count with.
+func checkStats(s *Stats) error {
+	if s == nil {
+		return errors.New("no figures")
+	}
+	if max(s.Parts, s.Bytes, s.NewBytes, s.StoredBytes, s.Puts, s.Gets, s.Lists, s.Deletes, s.Heads) > math.MaxInt64 {
+		return errors.New("figures out of range")
+	}
+	return nil
+}
+
+func checkPins(h *Head) error {
+	tags, leases := make(map[string]bool), make(map[Nonce]bool)
 	for _, p := range h.Pins {
-		if !retained[p.Checkpoint] {
-			return fmt.Errorf("%w: HEAD pins checkpoint %d, which it does not retain", ErrCorrupt, p.Checkpoint)
+		if _, ok := slices.BinarySearchFunc(h.Retained, p.Checkpoint, compareCheckpoint); !ok {
+			return fmt.Errorf("pin of checkpoint %d, which is not retained", p.Checkpoint)
 		}
-		if p.Kind == Pin_TAG {
-			if tags[p.Name] {
-				return fmt.Errorf("%w: HEAD has tag %q twice", ErrCorrupt, p.Name)
+		if err := checkLabel("pin", p.Name); err != nil {
+			return err
+		}
+		switch p.Kind {
+		case Pin_TAG:
+			if p.Name == "" || tags[p.Name] || p.ExpiresAtNs != 0 || len(p.Nonce) != 0 {
+				return fmt.Errorf("tag %q is there twice, or no tag", p.Name)
 			}
 			tags[p.Name] = true
+		case Pin_LEASE:
+			if len(p.Nonce) != NonceSize || leases[Nonce(p.Nonce)] || p.ExpiresAtNs <= 0 {
+				return fmt.Errorf("lease of %q is there twice, or lacks nonce or expiry", p.Name)
+			}
+			leases[Nonce(p.Nonce)] = true
+		default:
+			return fmt.Errorf("pin of kind %d", p.Kind)
 		}
 	}
 	return nil
+}
+
+func compareCheckpoint(r *Retained, checkpoint uint64) int {
+	switch c := r.Id.Checkpoint; {
+	case c < checkpoint:
+		return -1
+	case c > checkpoint:
+		return 1
+	}
+	return 0
 }

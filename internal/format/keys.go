@@ -6,8 +6,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Every key of a job is made and parsed in this file:
@@ -20,15 +18,17 @@ import (
 const (
 	numberWidth = 12
 	maxNumber   = 999_999_999_999 // the largest that numberWidth holds; more than 30,000 years of one a second
+	packWidth   = 6
+	maxPackNo   = 999_999
 
-	maxJobName  = 200
-	maxPartName = 4096
+	// maxEscapedWriter keeps the last segment of a pack's key below the 255 bytes of a file system's name.
+	maxEscapedWriter = 200
 )
 
 // HeadKey is the key of a job's HEAD.
 func HeadKey(job string) string { return job + "/HEAD" }
 
-// ManifestPrefix and DataPrefix are where a job's immutable objects are listed.
+// ManifestPrefix is where a job's manifests are.
 func ManifestPrefix(job string) string { return job + "/manifests/" }
 
 // DataPrefix is where a job's packs are.
@@ -36,17 +36,17 @@ func DataPrefix(job string) string { return job + "/data/" }
 
 // ManifestKey is the key of a checkpoint's manifest.
 func ManifestKey(job string, id *CheckpointID, nonce []byte) string {
-	return fmt.Sprintf("%s/manifests/%0*d-%0*d-%x", job, numberWidth, id.GetEpoch(), numberWidth, id.GetCheckpoint(), nonce)
+	return fmt.Sprintf("%s%0*d-%0*d-%x", ManifestPrefix(job), numberWidth, id.GetEpoch(), numberWidth, id.GetCheckpoint(), nonce)
 }
 
 // PackKey is the key of a pack that is an object of its own.
 func PackKey(job string, o *Object) string {
-	return fmt.Sprintf("%s/data/%0*d/%0*d/%s-%06d-%x", job, numberWidth, o.GetId().GetEpoch(), numberWidth, o.GetId().GetCheckpoint(),
-		url.PathEscape(o.GetWriter()), o.GetNumber(), o.GetNonce())
+	return fmt.Sprintf("%s%0*d/%0*d/%s-%0*d-%x", DataPrefix(job), numberWidth, o.GetId().GetEpoch(), numberWidth, o.GetId().GetCheckpoint(),
+		escapeWriter(o.GetWriter()), packWidth, o.GetNumber(), o.GetNonce())
 }
 
-// ObjectKey is where a pack's bytes are: the object's key and the offset of the pack in it. selfNonce and selfSize describe the manifest
-// object that o was read from.
+// ObjectKey is where a pack's bytes are: the object's key and the offset of the pack in it. selfID, selfNonce and selfSize describe the
+// manifest object that o was decoded from.
 func ObjectKey(job string, o *Object, selfID *CheckpointID, selfNonce []byte, selfSize uint64) (key string, offset int64) {
 	if !o.GetEmbedded() {
 		return PackKey(job, o), 0
@@ -61,18 +61,20 @@ func ObjectKey(job string, o *Object, selfID *CheckpointID, selfNonce []byte, se
 // Name is what a key says of an immutable object.
 type Name struct {
 	Epoch, Checkpoint uint64
-	Manifest          bool
+	Manifest          bool   // else a pack
+	Writer            string // of a pack
+	Number            uint32 // of a pack
 	Nonce             Nonce
 }
 
-// ParseKey reads a key below the job's manifests/ or data/; false for one that tidemark did not make.
+// ParseKey reads a key below the job's manifests/ or data/; false for one that ManifestKey or PackKey did not make.
 func ParseKey(job, key string) (Name, bool) {
 	if rest, ok := strings.CutPrefix(key, ManifestPrefix(job)); ok {
 		f := strings.Split(rest, "-")
 		if len(f) != 3 {
 			return Name{}, false
 		}
-		return parseName(f[0], f[1], f[2], true)
+		return parseName(f[0], f[1], f[2])
 	}
 	rest, ok := strings.CutPrefix(key, DataPrefix(job))
 	if !ok {
@@ -82,20 +84,40 @@ func ParseKey(job, key string) (Name, bool) {
 	if len(f) != 3 {
 		return Name{}, false
 	}
-	i := strings.LastIndexByte(f[2], '-')
-	if i < 0 {
-		return Name{}, false
-	}
-	return parseName(f[0], f[1], f[2][i+1:], false)
+	return parsePackName(f[0], f[1], f[2])
 }
 
-func parseName(epoch, checkpoint, nonce string, manifest bool) (Name, bool) {
-	n := Name{Manifest: manifest}
-	var ok bool
-	if n.Epoch, ok = parseNumber(epoch); !ok {
+// parsePackName reads the file name of a pack from its end, because a writer may have dashes.
+func parsePackName(epoch, checkpoint, file string) (Name, bool) {
+	i := strings.LastIndexByte(file, '-')
+	j := strings.LastIndexByte(file[:max(i, 0)], '-')
+	if j < 1 {
 		return Name{}, false
 	}
-	if n.Checkpoint, ok = parseNumber(checkpoint); !ok {
+	n, ok := parseName(epoch, checkpoint, file[i+1:])
+	if !ok {
+		return Name{}, false
+	}
+	number, ok := parseNumber(file[j+1:i], packWidth)
+	if !ok {
+		return Name{}, false
+	}
+	writer, err := url.PathUnescape(file[:j])
+	if err != nil || escapeWriter(writer) != file[:j] || checkWriter(writer) != nil {
+		return Name{}, false
+	}
+	n.Manifest, n.Writer, n.Number = false, writer, uint32(number)
+	return n, true
+}
+
+// parseName reads what the keys of manifests and packs have in common.
+func parseName(epoch, checkpoint, nonce string) (Name, bool) {
+	n := Name{Manifest: true}
+	var ok bool
+	if n.Epoch, ok = parseNumber(epoch, numberWidth); !ok || n.Epoch == 0 {
+		return Name{}, false
+	}
+	if n.Checkpoint, ok = parseNumber(checkpoint, numberWidth); !ok || n.Checkpoint == 0 {
 		return Name{}, false
 	}
 	if len(nonce) != 2*NonceSize || strings.ToLower(nonce) != nonce {
@@ -107,47 +129,10 @@ func parseName(epoch, checkpoint, nonce string, manifest bool) (Name, bool) {
 	return n, true
 }
 
-func parseNumber(s string) (uint64, bool) {
-	if len(s) != numberWidth {
+func parseNumber(s string, width int) (uint64, bool) {
+	if len(s) != width {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	return n, err == nil
-}
-
-// CheckJobName refuses what is not one harmless path segment.
-func CheckJobName(name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("a job needs a name")
-	case len(name) > maxJobName:
-		return fmt.Errorf("job name of %d bytes; at most %d are allowed", len(name), maxJobName)
-	case name == "." || name == "..":
-		return fmt.Errorf("job name %q is a path, not a name", name)
-	case !utf8.ValidString(name):
-		return fmt.Errorf("job name %q is not valid UTF-8", name)
-	case strings.ContainsAny(name, `/\`):
-		return fmt.Errorf("job name %q contains a path separator; a job name is one path segment", name)
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return fmt.Errorf("job name %q contains a control character", name)
-	}
-	return nil
-}
-
-// CheckPartName refuses names that could leave the directory that they are restored into.
-func CheckPartName(name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("a part needs a name")
-	case len(name) > maxPartName:
-		return fmt.Errorf("part name of %d bytes; at most %d are allowed", len(name), maxPartName)
-	case strings.IndexByte(name, 0) >= 0:
-		return fmt.Errorf("part name %q contains a zero byte", name)
-	}
-	for seg := range strings.SplitSeq(name, "/") {
-		if seg == "" || seg == "." || seg == ".." {
-			return fmt.Errorf("part name %q is not a plain relative path (segment %q)", name, seg)
-		}
-	}
-	return nil
 }

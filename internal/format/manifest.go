@@ -2,158 +2,159 @@ package format
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-
-	"google.golang.org/protobuf/proto"
 )
 
-// EncodeManifest makes a manifest object. pack, if not empty, is the one pack of a small checkpoint: it becomes the object's tail.
+// minManifest is less than any manifest has.
+const minManifest = headerSize + 1 + crcSize
+
+// EncodeManifest makes a manifest object. pack, if not empty, is the one pack of a small checkpoint, which one of m.Objects describes as
+// embedded here: it becomes the object's tail.
 func EncodeManifest(m *Manifest, pack []byte) ([]byte, error) {
-	if err := checkManifest(m); err != nil {
-		return nil, fmt.Errorf("encode manifest: %w", err)
+	if err := checkManifest(m, pack); err != nil {
+		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	body, err := marshal(nil, m, manifestShape())
 	if err != nil {
-		return nil, fmt.Errorf("encode manifest: %w", err)
+		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
 	if len(body)+len(pack) > MaxManifest-headerSize-crcSize {
-		return nil, fmt.Errorf("encode manifest: %d bytes, more than the %d that a manifest may have; save fewer parts", len(body), MaxManifest)
+		return nil, fmt.Errorf("encode manifest: %w: %d bytes, more than the %d that a manifest may have; save fewer parts", ErrInvalid, len(body)+len(pack), MaxManifest)
 	}
 	return seal(KindManifest, body, pack), nil
 }
 
 // DecodeManifest reads and checks a manifest object.
 func DecodeManifest(b []byte) (*Manifest, error) {
-	body, tail, err := unseal(KindManifest, b)
+	body, tail, err := unseal(KindManifest, b, MaxManifest)
 	if err != nil {
 		return nil, err
 	}
 	m := new(Manifest)
-	if err := proto.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("%w: manifest: %w", ErrCorrupt, err)
+	if err := unmarshal(body, m, manifestShape()); err != nil {
+		return nil, corrupt("manifest", err)
 	}
-	if err := checkManifest(m); err != nil {
-		return nil, err
-	}
-	for _, o := range m.Objects {
-		if o.Embedded && len(o.ManifestNonce) == 0 && o.Size != uint64(len(tail)) {
-			return nil, fmt.Errorf("%w: manifest says %d bytes of embedded pack, has %d", ErrCorrupt, o.Size, len(tail))
-		}
+	if err := checkManifest(m, tail); err != nil {
+		return nil, corrupt("manifest", err)
 	}
 	return m, nil
 }
 
 // checkManifest states what every manifest satisfies.
-func checkManifest(m *Manifest) error {
-	if m.GetId().GetEpoch() == 0 || m.GetId().GetCheckpoint() == 0 {
-		return fmt.Errorf("%w: manifest without a checkpoint", ErrCorrupt)
+func checkManifest(m *Manifest, tail []byte) error {
+	if err := CheckJobName(m.Job); err != nil {
+		return err
 	}
-	for i, o := range m.Objects {
-		if err := checkObject(o); err != nil {
-			return fmt.Errorf("%w: object %d: %s", ErrCorrupt, i, err)
-		}
+	id, base := m.GetId(), m.Base
+	if !isCheckpoint(id) {
+		return fmt.Errorf("checkpoint %d of epoch %d", id.GetCheckpoint(), id.GetEpoch())
 	}
-	for i, p := range m.Parts {
-		if err := CheckPartName(string(p.Name)); err != nil {
-			return fmt.Errorf("%w: %s", ErrCorrupt, err)
-		}
-		if i > 0 && bytes.Compare(m.Parts[i-1].Name, p.Name) >= 0 {
-			return fmt.Errorf("%w: parts %q and %q out of order", ErrCorrupt, m.Parts[i-1].Name, p.Name)
-		}
-		if err := checkPart(p, m.Objects); err != nil {
-			return fmt.Errorf("%w: part %q: %s", ErrCorrupt, p.Name, err)
-		}
+	if base != nil && (!isCheckpoint(base) || !olderThan(base, id)) {
+		return fmt.Errorf("base %d of epoch %d for checkpoint %d of epoch %d", base.Checkpoint, base.Epoch, id.Checkpoint, id.Epoch)
+	}
+	self, err := checkObjects(m)
+	if err != nil {
+		return err
+	}
+	if err := checkTail(self, tail); err != nil {
+		return err
+	}
+	if err := checkParts(m); err != nil {
+		return err
 	}
 	for i, e := range m.Metadata {
 		if i > 0 && m.Metadata[i-1].Key >= e.Key {
-			return fmt.Errorf("%w: metadata out of order", ErrCorrupt)
+			return fmt.Errorf("metadata %q and %q out of order", m.Metadata[i-1].Key, e.Key)
 		}
 	}
 	return nil
 }
 
-func checkObject(o *Object) error {
+func isCheckpoint(id *CheckpointID) bool {
+	return id.GetEpoch() > 0 && id.GetEpoch() <= maxNumber && id.GetCheckpoint() > 0 && id.GetCheckpoint() <= maxNumber
+}
+
+// olderThan reports whether a can have been committed before b was begun: checkpoints only grow, and so do epochs.
+func olderThan(a, b *CheckpointID) bool { return a.Checkpoint < b.Checkpoint && a.Epoch <= b.Epoch }
+
+// checkObjects checks the table of packs and returns the one that is embedded in this very manifest, or nil.
+func checkObjects(m *Manifest) (self *Object, err error) {
+	packs, hosts := make(map[Nonce]bool), make(map[Nonce]bool)
+	for i, o := range m.Objects {
+		if err := checkObject(m, o); err != nil {
+			return nil, fmt.Errorf("object %d: %w", i, err)
+		}
+		if packs[Nonce(o.Nonce)] {
+			return nil, fmt.Errorf("object %d has the nonce of another", i)
+		}
+		packs[Nonce(o.Nonce)] = true
+		switch {
+		case !o.Embedded:
+		case len(o.ManifestNonce) == 0:
+			if self != nil {
+				return nil, fmt.Errorf("object %d is the second that is embedded here", i)
+			}
+			self = o
+		case hosts[Nonce(o.ManifestNonce)]:
+			return nil, fmt.Errorf("object %d is the second that is embedded in one manifest", i)
+		default:
+			hosts[Nonce(o.ManifestNonce)] = true
+		}
+	}
+	return self, nil
+}
+
+func checkObject(m *Manifest, o *Object) error {
+	own := o.GetId().GetEpoch() == m.Id.Epoch && o.GetId().GetCheckpoint() == m.Id.Checkpoint
 	switch {
 	case len(o.Nonce) != NonceSize:
 		return fmt.Errorf("nonce of %d bytes", len(o.Nonce))
-	case o.GetId().GetEpoch() == 0 || o.GetId().GetCheckpoint() == 0:
-		return fmt.Errorf("no checkpoint")
-	case o.Size < headerSize+packTrailerSize || o.Size > 1<<40:
+	case !own && (m.Base == nil || !isCheckpoint(o.Id) || !olderThan(o.Id, m.Id)):
+		return fmt.Errorf("of checkpoint %d, epoch %d, which this one cannot refer to", o.GetId().GetCheckpoint(), o.GetId().GetEpoch())
+	case o.Size < headerSize+packTrailerSize || o.Size > maxPack:
 		return fmt.Errorf("size %d", o.Size)
-	case !o.Embedded && o.Writer == "":
-		return fmt.Errorf("no writer")
-	case o.Embedded && len(o.ManifestNonce) == 0 && o.ManifestSize == 0: // in this very manifest
+	case o.Embedded:
+		return checkEmbedded(o, own)
+	case len(o.ManifestNonce) != 0 || o.ManifestSize != 0 || o.ManifestCrc32C != 0:
+		return errors.New("not embedded, and names a manifest")
+	case o.Number > maxPackNo:
+		return fmt.Errorf("number %d", o.Number)
+	}
+	return checkWriter(o.Writer)
+}
+
+func checkEmbedded(o *Object, own bool) error {
+	switch here := len(o.ManifestNonce) == 0; {
+	case own != here:
+		return errors.New("embedded in the manifest of another checkpoint")
+	case o.Writer != "" || o.Number != 0:
+		return errors.New("embedded, and named like an object of its own")
+	case here && (o.ManifestSize != 0 || o.ManifestCrc32C != 0):
+		return errors.New("embedded here, and says of what size this manifest is")
+	case here:
 		return nil
-	case o.Embedded && (len(o.ManifestNonce) != NonceSize || o.ManifestSize > MaxManifest || o.ManifestSize < o.Size+headerSize+crcSize):
-		return fmt.Errorf("embedded in a manifest of %d bytes", o.ManifestSize)
+	case len(o.ManifestNonce) != NonceSize || o.ManifestSize > MaxManifest || o.ManifestSize < o.Size+minManifest:
+		return fmt.Errorf("%d bytes embedded in a manifest of %d", o.Size, o.ManifestSize)
 	}
 	return nil
 }
 
-func checkPart(p *Part, objects []*Object) error {
-	switch p.Kind {
-	case Part_STREAM, Part_FILE:
-	case Part_DIRECTORY, Part_SYMLINK:
-		if p.Size != 0 || len(p.Segments) != 0 {
-			return fmt.Errorf("%s with content", p.Kind)
-		}
+var packHeader = appendHeader(nil, KindPack, 0)
+
+// checkTail holds the bytes behind the manifest's body against the object that describes them.
+func checkTail(self *Object, tail []byte) error {
+	switch {
+	case self == nil && len(tail) == 0:
 		return nil
-	default:
-		return fmt.Errorf("kind %d", p.Kind)
-	}
-	if p.Size == 0 {
-		if len(p.Segments) != 0 {
-			return fmt.Errorf("empty, with %d segments", len(p.Segments))
-		}
-		return nil
-	}
-	if p.SegmentSize == 0 || p.SegmentSize > 1<<30 || uint64(len(p.Segments)) != (p.Size-1)/p.SegmentSize+1 {
-		return fmt.Errorf("%d bytes in %d segments of %d", p.Size, len(p.Segments), p.SegmentSize)
-	}
-	for i, s := range p.Segments {
-		if err := checkSegment(s, objects, SegmentLength(p, i)); err != nil {
-			return fmt.Errorf("segment %d: %w", i, err)
-		}
+	case self == nil:
+		return fmt.Errorf("%d bytes too many", len(tail))
+	case self.Size != uint64(len(tail)):
+		return fmt.Errorf("%d bytes of embedded pack, where its object says %d", len(tail), self.Size)
+	case self.Crc32C != CRC32C(tail):
+		return fmt.Errorf("embedded pack has CRC32C %08x, its object says %08x", CRC32C(tail), self.Crc32C)
+	case !bytes.HasPrefix(tail, packHeader) || !bytes.HasSuffix(tail, []byte(packMagic)):
+		return errors.New("what is embedded is no pack")
 	}
 	return nil
-}
-
-func checkSegment(s *Segment, objects []*Object, length uint64) error {
-	switch w := s.Where.(type) {
-	case *Segment_Inline:
-		return CheckTable(w.Inline, length, objects)
-	case *Segment_Stored:
-		if err := checkLocation(w.Stored, objects); err != nil {
-			return err
-		}
-		for _, o := range s.Objects {
-			if int(o) >= len(objects) {
-				return fmt.Errorf("object %d of %d", o, len(objects))
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("no table")
-}
-
-func checkLocation(l *Location, objects []*Object) error {
-	if int(l.GetObject()) >= len(objects) {
-		return fmt.Errorf("object %d of %d", l.GetObject(), len(objects))
-	}
-	return checkFrame(objects[l.Object], l.Offset, l.Stored, l.Raw, l.Hash)
-}
-
-func checkFrame(o *Object, offset uint64, stored, raw uint32, hash []byte) error {
-	if raw > MaxRaw || stored < FrameHeaderSize || int(stored) > MaxFrame(int(raw)) || len(hash) != HashSize {
-		return fmt.Errorf("frame of %d bytes for %d", stored, raw)
-	}
-	if offset < headerSize || offset > o.Size || uint64(stored) > o.Size-offset {
-		return fmt.Errorf("frame at %d+%d in a pack of %d", offset, stored, o.Size)
-	}
-	return nil
-}
-
-// SegmentLength is how many bytes of the part its i-th segment covers.
-func SegmentLength(p *Part, i int) uint64 {
-	return min(p.SegmentSize, p.Size-uint64(i)*p.SegmentSize)
 }

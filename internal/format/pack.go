@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -66,9 +64,12 @@ func (p *PackBuilder) Add(frame []byte, kind PackEntry_Kind, raw int, hash Hash,
 // Finish returns the pack's bytes, in the space given to NewPackBuilder if it sufficed.
 func (p *PackBuilder) Finish() ([]byte, error) {
 	start := len(p.buf)
-	b, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(p.buf, &p.index)
+	if err := checkIndex(&p.index, uint64(start)); err != nil {
+		return nil, fmt.Errorf("encode pack: %w: %w", ErrInvalid, err)
+	}
+	b, err := marshal(p.buf, &p.index, indexShape())
 	if err != nil {
-		return nil, fmt.Errorf("encode pack index: %w", err)
+		return nil, fmt.Errorf("encode pack: %w: %w", ErrInvalid, err)
 	}
 	crc, n := CRC32C(b[start:]), len(b)-start
 	b = binary.LittleEndian.AppendUint32(b, uint32(n))
@@ -76,12 +77,12 @@ func (p *PackBuilder) Finish() ([]byte, error) {
 	return append(b, packMagic...), nil
 }
 
-// DecodePack reads the index of a whole pack.
+// DecodePack reads the index of a whole pack. The frames themselves are DecodeFrame's: together they cover every byte.
 func DecodePack(b []byte) (*PackIndex, error) {
 	if err := checkHeader(KindPack, b); err != nil {
 		return nil, err
 	}
-	if len(b) < headerSize+packTrailerSize || !bytes.HasSuffix(b, []byte(packMagic)) {
+	if len(b) < headerSize+packTrailerSize || !bytes.HasPrefix(b, packHeader) || !bytes.HasSuffix(b, []byte(packMagic)) {
 		return nil, fmt.Errorf("%w: pack without an index", ErrCorrupt)
 	}
 	end := len(b) - packTrailerSize
@@ -89,19 +90,48 @@ func DecodePack(b []byte) (*PackIndex, error) {
 	if n > uint64(end-headerSize) {
 		return nil, fmt.Errorf("%w: pack index of %d bytes in a pack of %d", ErrCorrupt, n, len(b))
 	}
-	frames, encoded := b[:uint64(end)-n], b[uint64(end)-n:end]
+	start := uint64(end) - n
+	encoded := b[start:end]
 	if CRC32C(encoded) != binary.LittleEndian.Uint32(b[end+4:]) {
 		return nil, fmt.Errorf("%w: pack index fails its CRC32C", ErrCorrupt)
 	}
 	x := new(PackIndex)
-	if err := proto.Unmarshal(encoded, x); err != nil {
-		return nil, fmt.Errorf("%w: pack index: %w", ErrCorrupt, err)
+	if err := unmarshal(encoded, x, indexShape()); err != nil {
+		return nil, corrupt("pack index", err)
 	}
-	for i, e := range x.Entries {
-		if e.Offset < headerSize || e.Offset > uint64(len(frames)) || uint64(e.Stored) > uint64(len(frames))-e.Offset ||
-			len(e.Hash) != HashSize || e.Raw > MaxRaw || int(e.Part) >= len(x.Parts) {
-			return nil, fmt.Errorf("%w: pack index entry %d", ErrCorrupt, i)
-		}
+	if err := checkIndex(x, start); err != nil {
+		return nil, corrupt("pack index", err)
 	}
 	return x, nil
+}
+
+// checkIndex states what the index of a pack satisfies whose frames end at end: they follow each other without a gap.
+func checkIndex(x *PackIndex, end uint64) error {
+	names := make(map[string]bool)
+	for _, name := range x.Parts {
+		if err := CheckPartName(string(name)); err != nil {
+			return err
+		}
+		if names[string(name)] {
+			return fmt.Errorf("part %q is there twice", name)
+		}
+		names[string(name)] = true
+	}
+	at := uint64(headerSize)
+	for i, e := range x.Entries {
+		if err := checkRow(e.Stored, e.Raw, len(e.Hash)); err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+		if e.Kind == PackEntry_KIND_UNSPECIFIED || uint64(e.Part) >= uint64(len(x.Parts)) {
+			return fmt.Errorf("entry %d is of kind %d, for part %d of %d", i, e.Kind, e.Part, len(x.Parts))
+		}
+		if e.Offset != at {
+			return fmt.Errorf("entry %d is at %d, where a frame starts at %d", i, e.Offset, at)
+		}
+		at += uint64(e.Stored)
+	}
+	if at != end {
+		return fmt.Errorf("frames up to %d, in a pack that has them up to %d", at, end)
+	}
+	return nil
 }

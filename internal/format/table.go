@@ -2,9 +2,8 @@ package format
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // Chunk is one row of a table's chunk columns.
@@ -39,6 +38,12 @@ func (t *Table) Chunk(i int) Chunk {
 	}
 }
 
+// SetChunk replaces a row.
+func (t *Table) SetChunk(i int, c Chunk) {
+	t.ChunkPack[i], t.ChunkOffset[i], t.ChunkStored[i], t.ChunkRaw[i] = c.Pack, c.Offset, c.Stored, c.Raw
+	copy(t.ChunkHash[i*HashSize:], c.Hash[:])
+}
+
 // AppendExtent adds a row, joined with the one before where both lie in one chunk, end to end.
 func (t *Table) AppendExtent(e Extent) {
 	if n := len(t.ExtentChunk) - 1; n >= 0 && t.ExtentChunk[n] == e.Chunk && t.ExtentStart[n]+t.ExtentLength[n] == e.Start {
@@ -65,14 +70,27 @@ func (t *Table) Pages() int { return len(t.PageHash) / PageHashSize }
 
 // EncodeTable makes the content of a table frame.
 func EncodeTable(t *Table) ([]byte, error) {
-	return proto.MarshalOptions{Deterministic: true}.Marshal(t)
+	if _, err := checkRows(t); err != nil {
+		return nil, fmt.Errorf("encode table: %w: %w", ErrInvalid, err)
+	}
+	b, err := marshal(nil, t, tableShape())
+	if err != nil {
+		return nil, fmt.Errorf("encode table: %w: %w", ErrInvalid, err)
+	}
+	if len(b) > MaxRaw {
+		return nil, fmt.Errorf("encode table: %w: %d bytes, more than the %d of a frame; use smaller segments", ErrInvalid, len(b), MaxRaw)
+	}
+	return b, nil
 }
 
 // DecodeTable reads a stored table of a segment of length bytes whose packs are, in order, objects.
 func DecodeTable(b []byte, length uint64, objects []*Object) (*Table, error) {
+	if len(b) > MaxRaw {
+		return nil, fmt.Errorf("%w: table of %d bytes", ErrCorrupt, len(b))
+	}
 	t := new(Table)
-	if err := proto.Unmarshal(b, t); err != nil {
-		return nil, fmt.Errorf("%w: table: %w", ErrCorrupt, err)
+	if err := unmarshal(b, t, tableShape()); err != nil {
+		return nil, corrupt("table", err)
 	}
 	if len(t.Packs) != len(objects) {
 		return nil, fmt.Errorf("%w: table of %d packs, its segment names %d", ErrCorrupt, len(t.Packs), len(objects))
@@ -82,52 +100,77 @@ func DecodeTable(b []byte, length uint64, objects []*Object) (*Table, error) {
 			return nil, fmt.Errorf("%w: table and segment disagree about pack %d", ErrCorrupt, i)
 		}
 	}
-	if err := CheckTable(t, length, objects); err != nil {
-		return nil, fmt.Errorf("%w: table: %w", ErrCorrupt, err)
+	if err := checkTable(t, length, objects); err != nil {
+		return nil, corrupt("table", err)
 	}
 	return t, nil
 }
 
-// CheckTable states what the table of a segment of length bytes satisfies.
-func CheckTable(t *Table, length uint64, objects []*Object) error {
-	n := len(t.GetChunkPack())
-	if len(t.ChunkOffset) != n || len(t.ChunkStored) != n || len(t.ChunkRaw) != n || len(t.ChunkHash) != n*HashSize {
-		return fmt.Errorf("chunk columns of different length")
-	}
-	for i := range n {
-		c := t.Chunk(i)
-		if int(c.Pack) >= len(objects) {
-			return fmt.Errorf("chunk %d in pack %d of %d", i, c.Pack, len(objects))
-		}
-		if err := checkFrame(objects[c.Pack], c.Offset, c.Stored, c.Raw, c.Hash[:]); err != nil {
-			return fmt.Errorf("chunk %d: %w", i, err)
-		}
-	}
-	m := len(t.ExtentChunk)
-	if len(t.ExtentStart) != m || len(t.ExtentLength) != m {
-		return fmt.Errorf("extent columns of different length")
-	}
-	var sum uint64
-	for i := range m {
-		e := t.Extent(i)
-		if int(e.Chunk) >= n || e.Length == 0 || uint64(e.Start)+uint64(e.Length) > uint64(t.ChunkRaw[e.Chunk]) {
-			return fmt.Errorf("extent %d leaves its chunk", i)
-		}
-		sum += uint64(e.Length)
+// checkTable states what the table of a segment of length bytes satisfies.
+func checkTable(t *Table, length uint64, objects []*Object) error {
+	sum, err := checkRows(t)
+	if err != nil {
+		return err
 	}
 	if sum != length {
 		return fmt.Errorf("extents cover %d of %d bytes", sum, length)
 	}
-	switch {
-	case t.PageSize == 0 && len(t.PageHash) == 0:
-	case t.PageSize == 0 || uint64(len(t.PageHash)) != ((length-1)/uint64(t.PageSize)+1)*PageHashSize:
-		return fmt.Errorf("%d bytes of page hashes for pages of %d", len(t.PageHash), t.PageSize)
+	for i, pack := range t.ChunkPack {
+		if uint64(pack) >= uint64(len(objects)) {
+			return fmt.Errorf("chunk %d in pack %d of %d", i, pack, len(objects))
+		}
+		if err := checkPlace(objects[pack], t.ChunkOffset[i], t.ChunkStored[i]); err != nil {
+			return fmt.Errorf("chunk %d: %w", i, err)
+		}
 	}
 	return nil
 }
 
-// SetChunk replaces a row.
-func (t *Table) SetChunk(i int, c Chunk) {
-	t.ChunkPack[i], t.ChunkOffset[i], t.ChunkStored[i], t.ChunkRaw[i] = c.Pack, c.Offset, c.Stored, c.Raw
-	copy(t.ChunkHash[i*HashSize:], c.Hash[:])
+// checkRows states what a table satisfies by itself, and returns how many bytes its extents cover.
+func checkRows(t *Table) (length uint64, err error) {
+	n := len(t.GetChunkPack())
+	if n == 0 || len(t.ChunkOffset) != n || len(t.ChunkStored) != n || len(t.ChunkRaw) != n || len(t.ChunkHash) != n*HashSize {
+		return 0, errors.New("chunk columns are empty or of different length")
+	}
+	for i := range n {
+		if err := checkRow(t.ChunkStored[i], t.ChunkRaw[i], HashSize); err != nil {
+			return 0, fmt.Errorf("chunk %d: %w", i, err)
+		}
+	}
+	m := len(t.ExtentChunk)
+	if len(t.ExtentStart) != m || len(t.ExtentLength) != m {
+		return 0, errors.New("extent columns of different length")
+	}
+	// Chunks are numbered in the order of their first use: so none is there for nothing, which costs no memory to check.
+	used := uint64(0)
+	for i := range m {
+		e := t.Extent(i)
+		if uint64(e.Chunk) >= uint64(n) || uint64(e.Chunk) > used {
+			return 0, fmt.Errorf("extent %d is of chunk %d of %d, where %d comes next", i, e.Chunk, n, used)
+		}
+		if uint64(e.Chunk) == used {
+			used++
+		}
+		if e.Length == 0 || uint64(e.Start)+uint64(e.Length) > uint64(t.ChunkRaw[e.Chunk]) {
+			return 0, fmt.Errorf("extent %d leaves its chunk", i)
+		}
+		length += uint64(e.Length)
+	}
+	if used != uint64(n) {
+		return 0, fmt.Errorf("chunk %d of %d is not used", used, n)
+	}
+	return length, checkPages(t, length)
+}
+
+func checkPages(t *Table, length uint64) error {
+	size, got := uint64(t.PageSize), uint64(len(t.PageHash))
+	switch {
+	case size == 0 && got == 0:
+		return nil
+	case size < minPage || size > MaxRaw || size&(size-1) != 0:
+		return fmt.Errorf("pages of %d bytes", size)
+	case got != ((length-1)/size+1)*PageHashSize:
+		return fmt.Errorf("%d bytes of page hashes for %d bytes in pages of %d", got, length, size)
+	}
+	return nil
 }
