@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -67,7 +66,7 @@ func (a *app) runDemo(ctx context.Context, opts demo.Options) error {
 		return usagef("%s", err).hinted(input.Hint())
 	}
 	if err != nil {
-		return fmt.Errorf("demo: %w", err)
+		return err
 	}
 	if a.json {
 		if err := a.printJSON(result); err != nil {

@@ -100,7 +100,7 @@ func Run(ctx context.Context, opts *Options) (result *Result, err error) {
 		return nil, err
 	}
 	if need := recordsPerKill * (o.Kills + 1); len(data.records) < need {
-		return nil, &InputError{File: cmp.Or(o.Input, data.name), Err: fmt.Errorf("%d records; %d kills need at least %d", len(data.records), o.Kills, need)}
+		return nil, &InputError{File: cmp.Or(o.Input, data.name), Err: fmt.Errorf("%s; %s need at least %d", counted(len(data.records), "record"), counted(o.Kills, "kill"), need)}
 	}
 	columns, err := schemaOf(data)
 	if err != nil {
@@ -112,6 +112,12 @@ func Run(ctx context.Context, opts *Options) (result *Result, err error) {
 		return nil, fmt.Errorf("make a directory for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	place, err := openPlace(ctx, o, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, place.close()) }()
+
 	broker, err := startBroker(filepath.Join(dir, "broker"))
 	if err != nil {
 		return nil, err
@@ -122,12 +128,6 @@ func Run(ctx context.Context, opts *Options) (result *Result, err error) {
 		return nil, err
 	}
 	published := time.Since(publishing)
-
-	place, err := openPlace(ctx, o, dir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, place.close()) }()
 
 	random := rand.New(rand.NewPCG(o.Seed, 0))
 	s := &supervisor{

@@ -84,11 +84,17 @@ func readInput(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read from
-	content, err := io.ReadAll(io.LimitReader(f, maxInput+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > maxInput {
+	var content []byte
+	if info.Size() <= maxInput { // a pipe says nothing of its size
+		if content, err = io.ReadAll(io.LimitReader(f, maxInput+1)); err != nil {
+			return nil, err
+		}
+	}
+	if max(info.Size(), int64(len(content))) > maxInput {
 		return nil, fmt.Errorf("larger than %d MiB, which is the most that the demo publishes; take a part of it", maxInput>>20)
 	}
 	return content, nil
@@ -133,7 +139,7 @@ func (d *dataset) parseCSV(content []byte) (line int, err error) {
 		var syntax *csv.ParseError
 		switch {
 		case errors.As(err, &syntax) && errors.Is(err, csv.ErrFieldCount):
-			return syntax.Line, fmt.Errorf("%d fields where the header has %d", len(row), len(d.columns))
+			return syntax.Line, fmt.Errorf("%s where the header has %d", counted(len(row), "field"), len(d.columns))
 		case errors.As(err, &syntax):
 			return syntax.Line, syntax.Err
 		case err != nil:

@@ -129,7 +129,10 @@ func (s *screen) verdict(r *Result) {
 }
 
 func (r *Result) tokens() string {
-	if !r.counted {
+	switch {
+	case r.Credentials == "":
+		return "none needed"
+	case !r.counted:
 		return fmt.Sprintf("from %s, for %s in %s", r.Credentials, counted(r.Clients, "storage client"), counted(r.Workers, "process"))
 	}
 	return fmt.Sprintf("%s for %s in %s; at most %d in one token's life (%d allowed)", counted(r.TokenFetches, "fetch"),

@@ -20,8 +20,6 @@ const (
 	step = 20 * time.Millisecond
 	// maxBatch bounds one step where the worker has to catch up, so that checkpoints stay on time.
 	maxBatch = 4096
-	// reportEvery is often enough for the parent to say how many records a kill cost.
-	reportEvery = 50 * time.Millisecond
 )
 
 var errOrphan = errors.New("the parent is gone")
@@ -52,6 +50,9 @@ func Worker(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	report := newReporter(stdout)
 	w := &worker{assignment: a, report: report, clients: &clients{url: a.Store}}
 	if err := w.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // what ended first, not what it made fail
+		}
 		return errors.Join(err, report.send(event{Kind: eventFailed, Failure: newWorkerError(err)}))
 	}
 	return nil
@@ -103,17 +104,15 @@ func (w *worker) process(ctx context.Context) error {
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	started, first := time.Now(), w.state.sequence
-	saved, reported := started, started
+	saved := started
 	for w.state.sequence < w.Records {
 		due := min(w.Records, first+uint64(w.Rate*time.Since(started).Seconds()), w.state.sequence+maxBatch)
 		if err := w.advance(ctx, due); err != nil {
 			return err
 		}
-		if time.Since(reported) >= reportEvery {
-			reported = time.Now()
-			if err := w.report.send(event{Kind: eventProgress, Sequence: w.state.sequence, Clients: w.clients.count()}); err != nil {
-				return err
-			}
+		// As often as there is something to tell: the parent says by it how many records a kill cost.
+		if err := w.report.send(event{Kind: eventProgress, Sequence: w.state.sequence, Clients: w.clients.count()}); err != nil {
+			return err
 		}
 		if time.Since(saved) >= w.Interval {
 			select {
