@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
-	"github.com/tidemark-go/tidemark/internal/format"
+	"github.com/tidemark-go/tidemark/checkpoint"
 )
 
 // versions is what version prints with --json.
@@ -37,7 +37,7 @@ func newVersionCommand(a *app) *cobra.Command {
 }
 
 func buildVersions() versions {
-	v := versions{Version: "unknown", GoVersion: runtime.Version(), FormatVersion: format.Version}
+	v := versions{Version: "unknown", GoVersion: runtime.Version(), FormatVersion: checkpoint.FormatVersion}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
