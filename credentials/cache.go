@@ -154,7 +154,7 @@ func (c *Cache) gaveUp(cause error) error {
 			Remedy: "retry, and allow more time if this persists"}
 	}
 	e := c.report(last, time.Now())
-	e.Err = errors.Join(e.Err, cause)
+	e.Err = fmt.Errorf("%w (%w)", e.Err, cause)
 	return e
 }
 

@@ -120,6 +120,9 @@ func classified(err error, src Source) *Error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		e.Err = errors.New("no answer in time")
 	}
+	if e.Err == nil {
+		e.Err = errors.New("no reason given")
+	}
 	if e.Source == "" {
 		e.Source = nameOf(src)
 	}
