@@ -130,8 +130,8 @@ func TestRefusalsAreNotAbsence(t *testing.T) {
 					t.Errorf("%v says too little, or that nothing is there", err)
 				}
 			}
-			if kind == objstore.KindPermission && !strings.Contains(latestErr.(*Error).Hint, "storage.objects.get to me@example.com") {
-				t.Errorf("the hint does not say what to grant to whom: %q", latestErr.(*Error).Hint)
+			if hint := wantKind(t, latestErr, want).Hint; kind == objstore.KindPermission && !strings.Contains(hint, "storage.objects.get to me@example.com") {
+				t.Errorf("the hint does not say what to grant to whom: %q", hint)
 			}
 			for _, err := range s.Jobs(ctx) {
 				wantKind(t, err, want)

@@ -95,7 +95,7 @@ func (e *Error) Retryable() bool {
 }
 
 // kindOf maps a store's error to the public set.
-func kindOf(err error) (kind error, hint string) {
+func kindOf(err error) (kind error, hint string) { //nolint:staticcheck // kind is a sentinel, not a failure of kindOf
 	switch objstore.KindOf(err) {
 	case objstore.KindNotFound:
 		return ErrNotFound, ""

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -255,7 +256,7 @@ func TestPartReader(t *testing.T) {
 		off := rnd.IntN(len(content))
 		b := make([]byte, rnd.IntN(min(len(content)-off, 700_000))+1)
 		want := content[off:min(off+len(b), len(content))]
-		if n, err := r.ReadAt(b, int64(off)); n != len(want) || (err != nil && err != io.EOF) || !bytes.Equal(b[:n], want) {
+		if n, err := r.ReadAt(b, int64(off)); n != len(want) || (err != nil && !errors.Is(err, io.EOF)) || !bytes.Equal(b[:n], want) {
 			t.Fatalf("read at %d: %d of %d bytes, %v", off, n, len(b), err)
 		}
 	}

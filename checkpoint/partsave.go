@@ -247,7 +247,8 @@ func (ps *partSaver) baseSegment(i int) (*baseSegment, error) {
 		}
 		return nil, err
 	}
-	if t.PageSize != pageSize && !(t.PageSize == 0 && length <= pageSize && len(t.ExtentChunk) == 1) {
+	onePage := t.PageSize == 0 && length <= pageSize && len(t.ExtentChunk) == 1
+	if t.PageSize != pageSize && !onePage {
 		return nil, nil
 	}
 	return &baseSegment{segment: s, table: t, packs: packs, length: length, rows: map[uint32]uint32{}}, nil

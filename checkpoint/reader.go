@@ -227,23 +227,28 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 	if err := c.readPack(ctx, m.Objects[l.Object], start, buf, ""); err != nil {
 		return nil, err
 	}
-	var wanted []byte
-	for i, n := range run {
-		content, err := format.DecodeFrame(nil, buf[n.Offset-start:n.Offset-start+uint64(n.Stored)], n.Raw, format.Hash(n.Hash))
-		if err != nil && i == 0 {
-			key, _ := c.locate(m.Objects[l.Object])
-			return nil, c.corrupt("", key, err)
-		}
-		if err != nil {
+	wanted, err := c.rememberTable(buf, start, l)
+	if err != nil {
+		key, _ := c.locate(m.Objects[l.Object])
+		return nil, c.corrupt("", key, err)
+	}
+	for _, n := range run[1:] {
+		if _, err := c.rememberTable(buf, start, n); err != nil {
 			break // whoever needs that one will meet its damage
-		}
-		content = slices.Clone(content)
-		c.job.store.tables.Add(format.Hash(n.Hash), content)
-		if i == 0 {
-			wanted = content
 		}
 	}
 	return wanted, nil
+}
+
+// rememberTable decodes and caches the table at l from buf, which begins at offset start of the pack.
+func (c *Checkpoint) rememberTable(buf []byte, start uint64, l *format.Location) ([]byte, error) {
+	content, err := format.DecodeFrame(nil, buf[l.Offset-start:][:l.Stored], l.Raw, format.Hash(l.Hash))
+	if err != nil {
+		return nil, err
+	}
+	content = slices.Clone(content) // it may be a piece of buf
+	c.job.store.tables.Add(format.Hash(l.Hash), content)
+	return content, nil
 }
 
 // neighbours are the stored tables that follow l in its pack without a gap, l first, up to tableWindow.

@@ -162,7 +162,7 @@ func (w *Writer) end() error {
 // Abort ends the save without a trace in HEAD. After Commit it does nothing, so it can be deferred.
 func (w *Writer) Abort() error {
 	if err := w.end(); err != nil {
-		return nil //nolint:nilerr // ended before: by Commit, or by an earlier Abort
+		return nil // ended before: by Commit, or by an earlier Abort
 	}
 	w.cancel(errAborted)
 	w.packs.abort()
