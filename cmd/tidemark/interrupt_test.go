@@ -44,7 +44,7 @@ func TestInterruptedSave(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	save := exec.CommandContext(ctx, "tidemark", "save", stateDir(t, t.TempDir()), storeURL, "--job", "orders", "--json")
-	save.Env = append(os.Environ(), cloud.Env()...)
+	save.Env = append(append(os.Environ(), "GORACE="+noSleepAtExit), cloud.Env()...)
 	var stdout, stderr bytes.Buffer
 	save.Stdout, save.Stderr = &stdout, &stderr
 	if err := save.Start(); err != nil {

@@ -171,9 +171,9 @@ func realPath(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(path)
+	resolved, err := filepath.EvalSymlinks(path)
 	if !errors.Is(err, os.ErrNotExist) || path == filepath.Dir(path) {
-		return real, err
+		return resolved, err
 	}
 	parent, err := realPath(filepath.Dir(path))
 	return filepath.Join(parent, filepath.Base(path)), err

@@ -15,6 +15,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// noSleepAtExit keeps processes built with -race from sleeping a second before they end.
+const noSleepAtExit = "atexit_sleep_ms=0"
+
 // TestScripts runs testdata/script: the command as its users meet it, in a process of its own.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -34,6 +37,7 @@ func TestScripts(t *testing.T) {
 			// No script may find the credentials of the machine that it runs on.
 			env.Setenv("GCE_METADATA_HOST", "127.0.0.1:1")
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", noSleepAtExit)
 			env.Values[cloudKey{}] = &scriptCloud{}
 			return nil
 		},
