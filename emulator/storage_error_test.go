@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -212,4 +213,15 @@ func TestStorageMemoryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, b.Object("b"), noise(700<<10))
+}
+
+// A refused upload is read to its end, or the client may lose its connection before it has the answer.
+func TestStorageReadsWhatItRefuses(t *testing.T) {
+	s := NewStorage(nil)
+	body := strings.NewReader(strings.Repeat("x", 5<<20))
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("POST", "/upload/storage/v1/b/nowhere/o?uploadType=media&name=o", body))
+	if w.Code != http.StatusNotFound || body.Len() != 0 {
+		t.Errorf("status %d with %d bytes unread", w.Code, body.Len())
+	}
 }
