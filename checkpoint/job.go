@@ -37,7 +37,7 @@ type Info struct {
 	StoredBytes int64 // written to the store, after compression
 	Tags        []string
 	Duration    time.Duration // of the save
-	Requests    Requests      // of the save up to, not including, its commit
+	Requests    Requests      // of the save; as HEAD remembers them, those of the commit itself are missing
 }
 
 // existing reads the HEAD of a job that has to exist.

@@ -36,6 +36,7 @@ func (s *Store) Save(ctx context.Context, job string, fill func(*Writer) error, 
 	if err != nil {
 		return Info{}, err
 	}
+	ctx, meter := metered(ctx)
 	w, err := j.beginOneShot(ctx, o)
 	if err != nil {
 		return Info{}, wrap(err, "save", job, 0)
@@ -44,7 +45,9 @@ func (s *Store) Save(ctx context.Context, job string, fill func(*Writer) error, 
 		_ = w.Abort() // the reason is err
 		return Info{}, err
 	}
-	return w.Commit(ctx)
+	info, err := w.Commit(ctx)
+	info.Requests = requestsOf(meter)
+	return info, err
 }
 
 // beginOneShot reads HEAD at epoch e and starts a save named (e + 1, last + 1): rule 8. Nothing collects these names

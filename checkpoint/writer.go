@@ -143,6 +143,7 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	info.Requests = requestsOf(&w.meter) // now with the commit's own
 	w.job.store.manifests.Add(hash, m)
 	w.job.store.opts.Logger.InfoContext(ctx, "checkpoint committed", "job", info.Job, "checkpoint", info.Checkpoint, "bytes", info.Bytes,
 		"new_bytes", info.NewBytes, "stored_bytes", info.StoredBytes, "duration", info.Duration)
