@@ -69,7 +69,7 @@ func DecodeFrame(dst, frame []byte, raw uint32, hash Hash) ([]byte, error) {
 		return nil, err
 	}
 	if got := Sum(content); got != hash {
-		return nil, fmt.Errorf("%w: content hashes to %x, its table says %x", ErrCorrupt, got[:8], hash[:8])
+		return nil, fmt.Errorf("%w: content hashes to %x, its table says %x", ErrCorrupt, [8]byte(got[:8]), [8]byte(hash[:8]))
 	}
 	return content[:raw:raw], nil
 }

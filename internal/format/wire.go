@@ -125,10 +125,16 @@ func (s *shape) walk(b []byte, budget *int64) error {
 			return fmt.Errorf("%w: %s has a field %d, which this build does not know", ErrNewer, s.name, num)
 		}
 		f := &s.fields[num]
-		if seen&f.once != 0 {
+		once := f.once
+		if f.list && typ == protowire.BytesType && f.isVarint() {
+			// Packed numbers come in one piece: the decoder makes room for each piece by itself, and copies all that came before.
+			// A table of 1 MiB in pieces of one number took it two minutes.
+			once = 1 << num
+		}
+		if seen&once != 0 {
 			return fmt.Errorf("%s has %s twice", s.name, f.name)
 		}
-		seen |= f.once
+		seen |= once
 		n, err := f.value(typ, b, budget)
 		if err != nil {
 			return fmt.Errorf("%s.%s: %w", s.name, f.name, err)
