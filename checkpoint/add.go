@@ -23,15 +23,10 @@ type partOptions struct {
 
 type immutable []string
 
-func (i immutable) apply(o *partOptions) {
-	if len(i) == 0 {
-		i = immutable{"*"}
-	}
-	o.immutable = append(o.immutable, i...)
-}
+func (i immutable) apply(o *partOptions) { o.immutable = append(o.immutable, i...) }
 
 // Immutable declares files that never change once written (Pebble's "*.sst"): one whose name, size, time and inode are
-// those of the base checkpoint is referred to without being read. Patterns are as in RestoreOptions.Match; none means every file.
+// those of the base checkpoint is referred to without being read. Patterns are as in RestoreOptions.Match; "*" is every file.
 func Immutable(patterns ...string) PartOption { return immutable(patterns) }
 
 func partOptionsOf(opts []PartOption) (isImmutable func(string) bool, err error) {

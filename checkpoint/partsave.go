@@ -264,7 +264,7 @@ func (b *baseSegment) has(off, n int, hash format.PageHash) bool {
 		c := b.table.Chunk(0)
 		return uint64(n) == b.length && c.Raw == uint32(n) && bytes.Equal(c.Hash[:format.PageHashSize], hash[:])
 	}
-	return b.table.Page(off/pageSize) == hash && (n == pageSize || uint64(off+n) == b.length)
+	return b.table.Page(off/pageSize) == hash // equal hashes mean equal lengths, too
 }
 
 // extent returns the extent that covers off, and how far into it off is.

@@ -247,6 +247,30 @@ func TestSwappedChunksAreFound(t *testing.T) {
 	}
 }
 
+// A manifest that is whole but not the one that HEAD names.
+func TestForgedManifestIsFound(t *testing.T) {
+	mem := memstore.New()
+	mustSave(t, openMem(t, mem), "j", files{"a": {1}})
+	tamper(t, mem, "/manifests/", func(b []byte) []byte {
+		m, err := format.DecodeManifest(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Metadata = []*format.Entry{{Key: "offsets", Value: []byte("forged")}}
+		forged, err := format.EncodeManifest(m, b[len(b)-4-int(m.Objects[0].Size):len(b)-4])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return forged
+	})
+	s := openMem(t, mem)
+	_, err := mustFind(t, mustJob(t, s, "j"), "latest").Metadata(context.Background())
+	wantKind(t, err, ErrCorrupt)
+	if r, err := mustJob(t, s, "j").Verify(context.Background(), nil); err != nil || r.OK() || r.Problems[0].Kind != "manifest" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestRetiredUnderAReader(t *testing.T) {
 	mem := memstore.New()
 	s := openMem(t, mem)

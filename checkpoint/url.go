@@ -38,7 +38,7 @@ func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store
 			s = memstore.Open(u.Host + u.Path)
 		}
 	case "":
-		err = badURL("%q has no scheme; a store is %s", storeURL, schemes)
+		err = badURL("%q has no scheme; a store is %s", u.Path, schemes)
 	default:
 		err = badURL("unknown scheme %q; a store is %s", u.Scheme, schemes)
 	}

@@ -49,7 +49,11 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %s", e.Op, e.Key, e.Kind)
+	b.WriteString(e.Op)
+	if e.Key != "" {
+		b.WriteString(" " + e.Key)
+	}
+	b.WriteString(": " + e.Kind.String())
 	if e.Permission != "" {
 		fmt.Fprintf(&b, " (needs %s", e.Permission)
 		if e.Principal != "" {

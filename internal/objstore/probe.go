@@ -20,7 +20,7 @@ func Probe(ctx context.Context, s Store, key string) (err error) {
 		return &Error{Kind: KindUnsupported, Op: "probe", Key: key, Err: fmt.Errorf("%s lacks %s: %w", s, what, err)}
 	}
 	refused := func(what, body string, cond Version) error {
-		_, err := s.Put(ctx, key, []byte(body), cond)
+		_, err := putPatiently(ctx, s, key, body, cond)
 		switch kind := KindOf(err); {
 		case kind == KindPrecondition:
 			return nil
@@ -35,7 +35,7 @@ func Probe(ctx context.Context, s Store, key string) (err error) {
 		err = errors.Join(err, s.Delete(ctx, key))
 	}()
 
-	first, err := s.Put(ctx, key, []byte("first"), Absent)
+	first, err := putPatiently(ctx, s, key, "first", Absent)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func Probe(ctx context.Context, s Store, key string) (err error) {
 	if err := sleep(ctx, s.Traits().RewriteInterval); err != nil {
 		return ContextError(ctx, "probe", key)
 	}
-	second, err := s.Put(ctx, key, []byte("third"), first)
+	second, err := putPatiently(ctx, s, key, "third", first)
 	if KindOf(err) == KindPrecondition || err == nil && (second == first || second == Absent) {
 		return lacks(swap, fmt.Errorf("a write on version %q gave %q: %w", first, second, orNil(err)))
 	}
@@ -66,6 +66,20 @@ func Probe(ctx context.Context, s Store, key string) (err error) {
 			fmt.Errorf("version %q was written with %q, version %q is read with %q", second, "third", version, body))
 	}
 	return nil
+}
+
+// putPatiently waits where the store limits writes of one key without its Traits saying so.
+func putPatiently(ctx context.Context, s Store, key, body string, cond Version) (Version, error) {
+	for {
+		version, err := s.Put(ctx, key, []byte(body), cond)
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != KindThrottled {
+			return version, err
+		}
+		if err := sleep(ctx, max(e.RetryAfter, time.Second)); err != nil {
+			return Absent, ContextError(ctx, "probe", key)
+		}
+	}
 }
 
 func orNil(err error) error {

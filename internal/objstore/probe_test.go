@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
 	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
@@ -68,4 +70,25 @@ func TestProbeKeepsOtherErrors(t *testing.T) {
 			t.Errorf("request %d refused: %v", n, err)
 		}
 	}
+}
+
+// A store that limits writes of one key, like a bucket behind an endpoint of its own, is waited for.
+func TestProbeWaitsForAThrottlingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		var last time.Time
+		s.SetFault(func(op memstore.Op) memstore.Outcome {
+			if op.Method != "put" {
+				return memstore.OK
+			}
+			if time.Since(last) < time.Second {
+				return memstore.Outcome{Err: kind(objstore.KindThrottled)}
+			}
+			last = time.Now()
+			return memstore.OK
+		})
+		if err := objstore.Probe(t.Context(), s, "probe"); err != nil {
+			t.Error(err)
+		}
+	})
 }
