@@ -125,12 +125,21 @@ func (c *cancelOn) Write(p []byte) (int, error) {
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
-	for _, during := range []string{"SIGKILL", "checkpoint 1", "owns the job"} {
+	for _, c := range []struct {
+		during string
+		pace   time.Duration
+	}{
+		{"SIGKILL", time.Second},
+		// A job that would take too long for this test, were it not stopped.
+		{"checkpoint 1", 2 * time.Minute},
+		{"owns the job", 2 * time.Minute},
+	} {
 		o := small(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		o.Log = &cancelOn{during, cancel}
-		if r, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
-			t.Errorf("at %q: %+v, %v", during, r, err)
+		o.Pace, o.Log = c.pace, &cancelOn{c.during, cancel}
+		began := time.Now()
+		if r, err := Run(ctx, o); !errors.Is(err, context.Canceled) || time.Since(began) > time.Minute {
+			t.Errorf("at %q, after %s: %+v, %v", c.during, time.Since(began), r, err)
 		}
 		cancel()
 		checkNothingLeft(t)

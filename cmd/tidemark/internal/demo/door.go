@@ -17,7 +17,6 @@ type door struct {
 	mu     sync.Mutex
 	mode   moment        // what to hold; atAnyTime: nothing
 	hit    chan struct{} // closed when a commit is held
-	gone   chan struct{} // closed when its worker is dead
 	worker int
 	tokens map[int]map[[sha256.Size]byte]struct{} // by worker, hashed: a token is kept nowhere
 }
@@ -47,40 +46,28 @@ func (d *door) lives(worker int) int {
 	return len(d.tokens[worker])
 }
 
-// hold makes the next commit wait, before or after the store has carried it out, and closes the channel that it returns when one
-// does. release, called when the worker is dead, lets go of it.
+// hold makes the next commit wait for its worker's death, before or after the store has carried it out, and closes the channel
+// that it returns when one does.
 func (d *door) hold(mode moment) (hit <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mode, d.hit, d.gone = mode, make(chan struct{}), make(chan struct{})
+	d.mode, d.hit = mode, make(chan struct{})
 	return d.hit
 }
 
-func (d *door) release() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.mode = atAnyTime
-	if d.gone != nil {
-		close(d.gone)
-		d.gone = nil
-	}
-}
-
 // take gives a commit what it is to be done with, once.
-func (d *door) take() (mode moment, hit chan<- struct{}, gone <-chan struct{}) {
+func (d *door) take() (mode moment, hit chan<- struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	mode, d.mode = d.mode, atAnyTime
-	return mode, d.hit, d.gone
+	return mode, d.hit
 }
 
-// returnHold is for a commit that failed by itself: the next one is held in its place.
-func (d *door) returnHold(mode moment, gone <-chan struct{}) {
+// giveBack is for a commit that failed by itself: the next one is held in its place.
+func (d *door) giveBack(mode moment) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.gone == gone {
-		d.mode = mode
-	}
+	d.mode = mode
 }
 
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +75,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.inside.ServeHTTP(w, r)
 		return
 	}
-	mode, hit, gone := d.take()
+	mode, hit := d.take()
 	switch mode {
 	case beforeCommit:
 		// The store never sees it.
@@ -97,7 +84,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply := &recorder{header: http.Header{}}
 		d.inside.ServeHTTP(reply, r)
 		if !reply.succeeded() {
-			d.returnHold(mode, gone)
+			d.giveBack(mode)
 			reply.replay(w)
 			return
 		}
@@ -106,11 +93,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	close(hit)
-	select {
-	case <-gone:
-	case <-r.Context().Done():
-	}
-	panic(http.ErrAbortHandler) // cuts the connection without a reply
+	<-r.Context().Done() // its worker is dead, or the server closes
+	panic(http.ErrAbortHandler)
 }
 
 // commits recognises a write of a job's HEAD, the commit point of the protocol.

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 )
 
 // doorTest is a door before a handler that counts what reaches it and answers with status.
@@ -43,6 +42,25 @@ func (d *doorTest) send(ctx context.Context, method, url, body string) (reply st
 	return w.Body.String()
 }
 
+// sendAndDie sends a commit, and ends its client once it is held.
+func (d *doorTest) sendAndDie(t *testing.T, method, url string, hit <-chan struct{}) {
+	t.Helper()
+	ctx, die := context.WithCancel(t.Context())
+	replied := make(chan string, 1)
+	go func() { replied <- d.send(ctx, method, url, "commit") }()
+	<-hit
+	select {
+	case r := <-replied:
+		t.Errorf("reply %q before the worker was dead", r)
+		replied <- ""
+	default:
+	}
+	die()
+	if r := <-replied; r != "" {
+		t.Errorf("reply %q to a dead worker", r)
+	}
+}
+
 func TestDoorHoldsOneCommit(t *testing.T) {
 	for _, c := range []struct {
 		at      moment
@@ -59,18 +77,7 @@ func TestDoorHoldsOneCommit(t *testing.T) {
 			}
 		}
 		d.reached = nil
-		replied := make(chan string)
-		go func() { replied <- d.send(context.Background(), http.MethodPost, headURL, "commit") }()
-		<-hit
-		select {
-		case r := <-replied:
-			t.Errorf("%s: reply %q before the worker was dead", c.at, r)
-		default:
-		}
-		d.release()
-		if r := <-replied; r != "" {
-			t.Errorf("%s: reply %q to a dead worker", c.at, r)
-		}
+		d.sendAndDie(t, http.MethodPost, headURL, hit)
 		if reached := len(d.reached) == 1; reached != c.reaches {
 			t.Errorf("%s: the store saw %q", c.at, d.reached)
 		}
@@ -89,27 +96,15 @@ func TestDoorPassesAFailedCommit(t *testing.T) {
 		t.Errorf("reply %q", got)
 	}
 	d.status = http.StatusOK
-	replied := make(chan string)
-	go func() { replied <- d.send(context.Background(), http.MethodPost, headURL, "commit") }()
-	<-hit
-	d.release()
-	<-replied
+	d.sendAndDie(t, http.MethodPost, headURL, hit)
 	if got := strings.Join(d.reached, " "); got != "refused commit" {
 		t.Errorf("the store saw %q", got)
 	}
 }
 
-func TestDoorLetsGoOfAClientThatLeft(t *testing.T) {
+func TestDoorKnowsCommitsOfTheXMLAPI(t *testing.T) {
 	d := newDoorTest()
-	hit := d.hold(beforeCommit)
-	ctx, leave := context.WithTimeout(t.Context(), time.Minute)
-	replied := make(chan string)
-	go func() { replied <- d.send(ctx, http.MethodPut, "/demo/state/demo/HEAD", "commit") }()
-	<-hit
-	leave()
-	if r := <-replied; r != "" {
-		t.Errorf("reply %q", r)
-	}
+	d.sendAndDie(t, http.MethodPut, "/demo/state/demo/HEAD", d.hold(beforeCommit))
 }
 
 func TestDoorCountsTokensByWorker(t *testing.T) {

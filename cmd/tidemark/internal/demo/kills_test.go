@@ -18,11 +18,16 @@ func TestPlan(t *testing.T) {
 			if len(plan) != n || n > 0 && commitKills(plan) == 0 || n >= 3 && commitKills(plan) == n {
 				t.Fatalf("seed %d: %v", seed, plan)
 			}
+			sides := map[moment]bool{}
 			for i, k := range plan {
+				sides[k.at] = true
 				moments[k.at]++
 				if k.after < records*firstKill || k.after > records*lastKill || i > 0 && k.after < plan[i-1].after {
 					t.Fatalf("seed %d: %v", seed, plan)
 				}
+			}
+			if n >= 3 && len(sides) != 3 {
+				t.Fatalf("seed %d does not kill at every kind of moment: %v", seed, plan)
 			}
 			outside := planKills(rand.New(rand.NewPCG(seed, 0)), n, records, false)
 			for _, k := range outside {

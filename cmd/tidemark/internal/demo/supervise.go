@@ -121,13 +121,10 @@ func (s *supervisor) start() (*life, error) {
 	return l, err
 }
 
-// kill ends the worker, lets the store and the screen know, and closes its account.
+// kill ends the worker and closes its account.
 func (s *supervisor) kill(ctx context.Context, l *life, k *kill) error {
 	l.process.kill()
 	_ = l.process.wait(func(e event) { s.take(l, e) }) // that it was killed is no news
-	if s.cloud != nil {
-		s.cloud.door.release()
-	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
