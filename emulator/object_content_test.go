@@ -12,7 +12,7 @@ func text(c content) string {
 }
 
 func TestContentAppendChangesNothingElse(t *testing.T) {
-	one := func(s string) content { return content{[][]byte{[]byte(s)}, int64(len(s))} }
+	one := func(s string) content { return content{segments: [][]byte{[]byte(s)}, size: int64(len(s))} }
 	base := content{}.append(one("a")).append(one("b")).append(one("c"))
 	x, y := base.append(one("x")), base.append(one("y"))
 	if text(base) != "abc" || text(x) != "abcx" || text(y) != "abcy" {
@@ -23,7 +23,7 @@ func TestContentAppendChangesNothingElse(t *testing.T) {
 func TestContentPart(t *testing.T) {
 	const whole = "abcdefghij"
 	for cut := range len(whole) {
-		c := content{[][]byte{[]byte(whole[:cut]), nil, []byte(whole[cut:])}, int64(len(whole))}
+		c := content{segments: [][]byte{[]byte(whole[:cut]), nil, []byte(whole[cut:])}, size: int64(len(whole))}
 		for off := range len(whole) + 1 {
 			for n := range len(whole) - off + 1 {
 				p := c.part(int64(off), int64(n))

@@ -62,12 +62,11 @@ func (s *Storage) copy(r *http.Request, c *call) (*object, error) {
 	if err := s.lookBucket(c.toBucket); err != nil {
 		return nil, err
 	}
-	o := &object{bucket: c.toBucket, name: c.to, attributes: source.attributes, content: source.content,
-		crc: source.crc, md5: source.md5, components: source.components}
+	o := &object{bucket: c.toBucket, name: c.to, attributes: source.attributes, md5: source.md5, components: source.components}
 	if !reflect.DeepEqual(attrs, attributes{}) {
 		o.attributes = attrs.withDefaults()
 	}
-	return o, s.createShared(o, &cond)
+	return o, s.createJoined(o, &cond, checksums{}, source.content)
 }
 
 // compose makes one object of up to 32, in their order.
@@ -101,6 +100,7 @@ func (s *Storage) compose(w http.ResponseWriter, r *http.Request, c *call) error
 	}
 	o := &object{bucket: c.bucket, name: c.object, attributes: wanted.Destination.attributes.withDefaults()}
 	sources := make([]*object, len(wanted.Sources))
+	parts := make([]content, len(wanted.Sources))
 	for i, src := range wanted.Sources {
 		var sourceCond conditions
 		if sourceCond.generation, err = number("generation", src.Generation.String()); err != nil {
@@ -115,15 +115,10 @@ func (s *Storage) compose(w http.ResponseWriter, r *http.Request, c *call) error
 		if err := sourceCond.forWrite(sources[i]); err != nil {
 			return err
 		}
-		o.content = o.content.append(sources[i].content)
+		parts[i] = sources[i].content
 		o.components += max(1, sources[i].components)
 	}
-	o.crc = o.content.updateCRC(0)
-	sums := checksums{crc32c: wanted.Destination.CRC32C}
-	if err := sums.verify(o); err != nil {
-		return err
-	}
-	if err := s.createShared(o, &cond); err != nil {
+	if err := s.createJoined(o, &cond, checksums{crc32c: wanted.Destination.CRC32C}, parts...); err != nil {
 		return err
 	}
 	if wanted.DeleteSources {
@@ -133,17 +128,18 @@ func (s *Storage) compose(w http.ResponseWriter, r *http.Request, c *call) error
 	return nil
 }
 
-// createShared creates o, whose bytes other objects hold too. The budget counts them for each, or a copy could outlive its
-// source unaccounted for.
-func (s *Storage) createShared(o *object, cond *conditions) error {
-	if err := s.memory.reserve(o.content.size); err != nil {
+// createJoined creates o with the content of other objects.
+func (s *Storage) createJoined(o *object, cond *conditions, sums checksums, parts ...content) (err error) {
+	if o.content, o.crc, err = s.join(parts...); err != nil {
 		return err
 	}
-	if err := s.create(o, cond); err != nil {
-		s.memory.release(o.content.size)
-		return err
+	if err = sums.verify(o); err == nil {
+		err = s.create(o, cond)
 	}
-	return nil
+	if err != nil {
+		s.discard(o.content)
+	}
+	return err
 }
 
 // removeSources deletes what an object was composed of, unless it has changed since.

@@ -2,7 +2,10 @@ package emulator
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,19 +17,34 @@ func (s *Storage) read(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := s.find(c.bucket, c.object, &cond)
-	if err != nil {
-		return err
+	for last := (*object)(nil); ; {
+		o, err := s.find(c.bucket, c.object, &cond)
+		if err != nil {
+			return err
+		}
+		if err := cond.forRead(o); err != nil {
+			return err
+		}
+		err = o.send(w, r)
+		if o == last || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		last = o // its file is gone: it was replaced or deleted since it was found
 	}
-	if err := cond.forRead(o); err != nil {
-		return err
-	}
+}
+
+func (o *object) send(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
 	off, n, partial, err := parseRange(r.Header.Get("Range"), o.content.size)
 	if err != nil {
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", o.content.size))
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", o.content.size))
 		return err
 	}
-	h := w.Header()
+	body, err := o.content.part(off, n).open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }() // nothing was written to it
 	o.describe(h)
 	h.Set("Content-Length", strconv.FormatInt(n, 10))
 	status := http.StatusOK
@@ -36,7 +54,7 @@ func (s *Storage) read(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = o.content.part(off, n).WriteTo(w) // a client that leaves hears nothing more
+		_, _ = io.Copy(w, body) // a client that leaves hears nothing more
 	}
 	return nil
 }

@@ -20,9 +20,13 @@ type StorageOptions struct {
 	// listings.
 	Forbid func(method, bucket, object string) (permission string, denied bool)
 
-	// Memory is how many bytes of objects and unfinished uploads are kept at most; 0 stands for 1 GiB. An upload beyond
+	// Memory is how many bytes of objects and unfinished uploads are kept in memory at most; 0 stands for 1 GiB. An upload beyond
 	// it is answered 413, which no client repeats, where 507 would be repeated for minutes.
 	Memory int64
+
+	// Dir, if not empty, is where the bytes of objects are, in a directory that Close removes, instead of in memory. Names of
+	// objects never become names of files. If it cannot be used, CreateBucket says so, and every request is answered 500.
+	Dir string
 
 	// RateLimit answers 429 to a second change of the same object name within a second.
 	RateLimit bool
@@ -41,14 +45,19 @@ const defaultMemory = 1 << 30
 // CRC32C is always returned. MD5 is, as for composite objects of GCS, absent unless the uploader declared it: computing it costs more than
 // everything else that a request does. There is one live version of an object and no soft delete.
 type Storage struct {
-	opts   StorageOptions
-	memory budget
+	opts    StorageOptions
+	memory  budget
+	disk    *disk // nil if objects are in memory
+	diskErr error // why it cannot be used
 
 	mu             sync.RWMutex // never held across I/O: objects are immutable once they are in the index
 	buckets        map[string]*bucket
 	lastGeneration int64
 
 	sessions sessions
+
+	closing  sync.Once
+	closeErr error
 }
 
 type bucket struct {
@@ -74,13 +83,16 @@ func NewStorage(opts *StorageOptions) *Storage {
 		s.opts = *opts
 	}
 	s.memory.limit = cmp.Or(s.opts.Memory, defaultMemory)
+	if s.opts.Dir != "" {
+		s.disk, s.diskErr = openDisk(s.opts.Dir)
+	}
 	return s
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Storage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := route(r)
-	err := s.admit(c, r)
+	err := cmp.Or(s.diskErr, s.admit(c, r))
 	if err == nil {
 		err = c.serve(s, w, r, c)
 	}
@@ -91,7 +103,7 @@ func (s *Storage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // CreateBucket creates an empty bucket; one that exists is left as it is.
 func (s *Storage) CreateBucket(name string) error {
-	if err := checkBucketName(name); err != nil {
+	if err := cmp.Or(s.diskErr, checkBucketName(name)); err != nil {
 		return fmt.Errorf("emulator: create bucket %q: %w", name, err)
 	}
 	s.mu.Lock()
@@ -134,12 +146,17 @@ func (s *Storage) Objects(bucket string) []ObjectInfo {
 	return infos
 }
 
-// Close forgets all buckets, objects and uploads.
+// Close forgets all buckets, objects and uploads. Call it when no request is served any more.
 func (s *Storage) Close() error {
-	s.mu.Lock()
-	s.buckets = make(map[string]*bucket)
-	s.mu.Unlock()
-	s.sessions.clear()
-	s.memory.reset()
-	return nil
+	s.closing.Do(func() {
+		s.mu.Lock()
+		s.buckets = make(map[string]*bucket)
+		s.mu.Unlock()
+		s.sessions.clear()
+		s.memory.reset()
+		if s.disk != nil {
+			s.closeErr = s.disk.close()
+		}
+	})
+	return s.closeErr
 }

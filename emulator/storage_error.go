@@ -71,6 +71,11 @@ func errRate(bucket, name string) error {
 			"update, and delete). Please reduce your request rate. See https://cloud.google.com/storage/docs/gcs429."}
 }
 
+func errChanged() error {
+	return &storageError{status: http.StatusServiceUnavailable, reason: "backendError", code: "ServiceUnavailable",
+		message: "An object was replaced while it was read. Please try again."}
+}
+
 func isRate(err error) bool {
 	var e *storageError
 	return errors.As(err, &e) && e.status == http.StatusTooManyRequests

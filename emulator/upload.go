@@ -108,7 +108,7 @@ func (s *Storage) uploadMultipart(w http.ResponseWriter, r *http.Request, c *cal
 func (s *Storage) finish(w http.ResponseWriter, r *http.Request, o *object, sums checksums, cond *conditions) error {
 	err := sums.verify(o)
 	if err == nil {
-		err = s.create(o, cond)
+		err = s.install(o, cond)
 	}
 	if err != nil {
 		s.memory.release(o.content.size)

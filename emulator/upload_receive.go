@@ -150,7 +150,7 @@ func (rc *receiver) dropSmall() {
 
 // tail returns a copy of the last n bytes, or of all if there are fewer.
 func (rc *receiver) tail(n int64) []byte {
-	all := content{rc.segments, rc.size}
+	all := content{segments: rc.segments, size: rc.size}
 	n = min(n, rc.size)
 	var tail []byte
 	for _, segment := range all.part(rc.size-n, n).segments {
@@ -169,7 +169,7 @@ func (rc *receiver) sum(n int64) uint32 {
 func (rc *receiver) keep(n int64) content {
 	rc.memory.release(rc.reserved - n)
 	rc.reserved = 0
-	return content{rc.segments, rc.size}.part(0, n)
+	return content{segments: rc.segments, size: rc.size}.part(0, n)
 }
 
 // release gives back what was reserved, unless keep has handed it on.

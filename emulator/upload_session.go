@@ -107,7 +107,7 @@ func (s *Storage) complete(u *session, h http.Header) error {
 		err = sums.verify(&o)
 	}
 	if err == nil {
-		err = s.create(&o, &u.cond)
+		err = s.install(&o, &u.cond)
 	}
 	if err != nil {
 		if !isRate(err) { // the client may come again with the same request
