@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxInput bounds the file, which is held in memory and published whole.
-	maxInput = 64 << 20
+	maxInput = 32 << 20
 	// maxRecord keeps a record well below the broker's limit of 1 MiB for a message.
 	maxRecord = 256 << 10
 )

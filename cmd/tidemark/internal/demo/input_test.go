@@ -108,7 +108,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	if err := os.Truncate(large, maxInput+1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadDataset(large); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
+	if _, err := loadDataset(large); err == nil || !strings.Contains(err.Error(), "larger than 32 MiB") {
 		t.Errorf("error %v", err)
 	}
 }
