@@ -12,16 +12,26 @@ import (
 
 // attempt is one call of a Store method.
 type attempt struct {
-	class objstore.Class
+	caller context.Context // of the call; its end explains any error
+	class  objstore.Class
 
 	mu     sync.Mutex
-	broken error
+	broken error            // why a body ended early
+	cred   credentialsError // why no request could be authorised: clients report only that the time is over
 }
 
 type attemptKey struct{}
 
 func withAttempt(ctx context.Context, class objstore.Class) context.Context {
-	return context.WithValue(ctx, attemptKey{}, &attempt{class: class})
+	return context.WithValue(ctx, attemptKey{}, &attempt{caller: ctx, class: class})
+}
+
+// attemptOf returns the call that ctx belongs to, or one that knows no more than ctx.
+func attemptOf(ctx context.Context) *attempt {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		return a
+	}
+	return &attempt{caller: ctx}
 }
 
 // oneAttempt counts requests as they leave, and stops the storage client from resuming a broken download: whatever its
@@ -51,10 +61,27 @@ func (t oneAttempt) RoundTrip(r *http.Request) (*http.Response, error) {
 	objstore.Count(r.Context(), a.class)
 	resp, err := base.RoundTrip(r)
 	if err != nil {
+		a.unauthorised(err)
 		return nil, err
 	}
 	resp.Body = &watchedBody{resp.Body, a}
 	return resp, nil
+}
+
+func (a *attempt) unauthorised(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_ = errors.As(err, &a.cred)
+}
+
+// ended is why the call is over: its context, or, where that was spent waiting for a token, what the source of tokens said last.
+func (a *attempt) ended(op, key string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cred != nil && errors.Is(a.caller.Err(), context.DeadlineExceeded) {
+		return a.cred
+	}
+	return objstore.ContextError(a.caller, op, key)
 }
 
 func (a *attempt) failure() error {

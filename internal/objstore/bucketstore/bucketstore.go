@@ -146,17 +146,16 @@ func (s *Store) begin(ctx context.Context, op, key string, class objstore.Class)
 }
 
 func (s *Store) count(ctx context.Context, class objstore.Class) context.Context {
-	if s.metered {
-		return withAttempt(ctx, class)
+	if !s.metered {
+		objstore.Count(ctx, class)
 	}
-	objstore.Count(ctx, class)
-	return ctx
+	return withAttempt(ctx, class)
 }
 
-// fail gives err its kind. parent is the caller's context: its end explains any error.
-func (s *Store) fail(parent context.Context, op, key string, err error) error {
-	if parent.Err() != nil {
-		return objstore.ContextError(parent, op, key)
+// fail gives err its kind. ctx is that of the attempt.
+func (s *Store) fail(ctx context.Context, op, key string, err error) error {
+	if a := attemptOf(ctx); a.caller.Err() != nil {
+		err = a.ended(op, key)
 	}
 	e := s.d.classify(op, err)
 	e.Op, e.Key = op, key
@@ -177,19 +176,19 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, cond objstore.
 		BufferSize: -1, ContentType: "application/octet-stream", BeforeWrite: before,
 	})
 	if err != nil {
-		return objstore.Absent, s.fail(ctx, op, key, err)
+		return objstore.Absent, s.fail(actx, op, key, err)
 	}
 	if _, err := w.Write(body); err != nil {
 		cancel() // before Close, which would otherwise publish what was written so far
 		_ = w.Close()
-		return objstore.Absent, s.fail(ctx, op, key, err)
+		return objstore.Absent, s.fail(actx, op, key, err)
 	}
 	if err := w.Close(); err != nil {
-		return objstore.Absent, s.fail(ctx, op, key, err)
+		return objstore.Absent, s.fail(actx, op, key, err)
 	}
 	version, err := done()
 	if err != nil {
-		return objstore.Absent, s.fail(ctx, op, key, err)
+		return objstore.Absent, s.fail(actx, op, key, err)
 	}
 	return version, nil
 }
@@ -203,11 +202,11 @@ func (s *Store) Stat(ctx context.Context, key string) (objstore.Info, error) {
 	}
 	attrs, err := s.b.Attributes(actx, name)
 	if err != nil {
-		return objstore.Info{}, s.fail(ctx, op, key, err)
+		return objstore.Info{}, s.fail(actx, op, key, err)
 	}
 	info, err := s.d.stat(attrs)
 	if err != nil {
-		return objstore.Info{}, s.fail(ctx, op, key, err)
+		return objstore.Info{}, s.fail(actx, op, key, err)
 	}
 	info.Key = key
 	return info, nil
@@ -224,7 +223,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err == nil {
 		return nil
 	}
-	err = s.fail(ctx, op, key, err)
+	err = s.fail(actx, op, key, err)
 	if objstore.KindOf(err) == objstore.KindNotFound {
 		return nil
 	}

@@ -93,9 +93,10 @@ func (s *Store) pages(ctx context.Context, op, prefix, delimiter, after string) 
 			}
 			var page []*blob.ListObject
 			var err error
-			page, token, err = s.b.ListPage(s.count(ctx, objstore.ClassList), token, pageSize, opts)
+			actx := s.count(ctx, objstore.ClassList)
+			page, token, err = s.b.ListPage(actx, token, pageSize, opts)
 			if err != nil {
-				yield(nil, s.fail(ctx, op, prefix, err))
+				yield(nil, s.fail(actx, op, prefix, err))
 				return
 			}
 			for _, o := range page {

@@ -13,8 +13,8 @@ import (
 
 // failRead is fail for reads, where "not found" needs evidence: it makes callers start from nothing.
 func (s *Store) failRead(ctx context.Context, op, key string, err error) error {
-	if ctx.Err() == nil && s.d.unproven(err) {
-		if _, err = s.Stat(ctx, key); err == nil {
+	if caller := attemptOf(ctx).caller; caller.Err() == nil && s.d.unproven(err) {
+		if _, err = s.Stat(caller, key); err == nil {
 			err = &objstore.Error{Kind: objstore.KindUnavailable, Err: errors.New("it was said to be absent and is there")}
 		}
 	}
@@ -30,12 +30,12 @@ func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, objst
 	}
 	r, err := s.b.NewRangeReader(actx, name, 0, -1, &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
 	if err != nil {
-		return nil, objstore.Absent, s.failRead(ctx, op, key, err)
+		return nil, objstore.Absent, s.failRead(actx, op, key, err)
 	}
 	defer func() { _ = r.Close() }() // only frees the connection
 	info, err := s.d.read(r)
 	if err != nil {
-		return nil, objstore.Absent, s.fail(ctx, op, key, err)
+		return nil, objstore.Absent, s.fail(actx, op, key, err)
 	}
 	if info.Size > limit {
 		return nil, objstore.Absent, &objstore.Error{
@@ -44,7 +44,7 @@ func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, objst
 	}
 	body := make([]byte, info.Size)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, objstore.Absent, s.fail(ctx, op, key, err)
+		return nil, objstore.Absent, s.fail(actx, op, key, err)
 	}
 	if crc := objstore.CRC32C(body); info.HasCRC32C && crc != info.CRC32C {
 		return nil, objstore.Absent, &objstore.Error{
@@ -73,18 +73,18 @@ func (s *Store) ReadRange(ctx context.Context, key string, off int64, p []byte) 
 	}
 	r, err := s.b.NewRangeReader(actx, name, off, int64(len(p)), &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
 	if err != nil {
-		return s.failRead(ctx, op, key, err)
+		return s.failRead(actx, op, key, err)
 	}
 	defer func() { _ = r.Close() }() // only frees the connection
 	info, err := s.d.read(r)
 	if err != nil {
-		return s.fail(ctx, op, key, err)
+		return s.fail(actx, op, key, err)
 	}
 	if off+int64(len(p)) > info.Size {
 		return shortRange(key)
 	}
 	if _, err := io.ReadFull(r, p); err != nil {
-		return s.fail(ctx, op, key, err)
+		return s.fail(actx, op, key, err)
 	}
 	return nil
 }
