@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,7 @@ const headURL = "/upload/storage/v1/b/demo/o?uploadType=multipart&name=state%2Fd
 // send returns the reply, "" if the connection was cut.
 func (d *doorTest) send(ctx context.Context, method, url, body string) (reply string) {
 	defer func() {
-		if cut := recover(); cut != nil && cut != http.ErrAbortHandler {
+		if cut := recover(); cut != nil && !errors.Is(cut.(error), http.ErrAbortHandler) {
 			panic(cut)
 		}
 	}()

@@ -1,16 +1,12 @@
 package demo
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 )
-
-var errFinished = errors.New("the job was done already")
 
 // supervisor runs workers, one after the other, until the job is done: it kills them as planned and starts the next one.
 type supervisor struct {
@@ -97,9 +93,9 @@ func (s *supervisor) live(ctx context.Context) (killed bool, err error) {
 				}
 			}
 		case <-fire:
-			return true, s.kill(ctx, l, next)
+			return s.kill(ctx, l, next)
 		case <-hit:
-			return true, s.kill(ctx, l, next)
+			return s.kill(ctx, l, next)
 		}
 	}
 }
@@ -121,23 +117,26 @@ func (s *supervisor) start() (*life, error) {
 	return l, err
 }
 
-// kill ends the worker and closes its account.
-func (s *supervisor) kill(ctx context.Context, l *life, k *kill) error {
+// kill ends the worker and closes its account. It was not killed if it had finished before.
+func (s *supervisor) kill(ctx context.Context, l *life, k *kill) (killed bool, err error) {
 	l.process.kill()
 	_ = l.process.wait(func(e event) { s.take(l, e) }) // that it was killed is no news
-	if err := context.Cause(ctx); err != nil {
-		return err
+	switch {
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case l.failure != nil:
+		return false, l.failure
 	}
-	if l.finished || l.failure != nil {
-		return fmt.Errorf("worker %d ended by itself before its kill: %w", s.current, cmp.Or(l.failure, errFinished))
+	s.account(l)
+	if l.finished {
+		return false, nil
 	}
 	s.seen.kills++
 	if k.at != atAnyTime {
 		s.seen.commitKills++
 	}
 	s.screen.killed(s.current, l.sequence, k.at)
-	s.account(l)
-	return nil
+	return true, nil
 }
 
 // ended is for a worker that was not killed by plan.
