@@ -98,7 +98,7 @@ func (s *Storage) compose(w http.ResponseWriter, r *http.Request, c *call) error
 	if err := checkName(c.object); err != nil {
 		return err
 	}
-	o := &object{bucket: c.bucket, name: c.object, attributes: wanted.Destination.attributes.withDefaults()}
+	o := &object{bucket: c.bucket, name: c.object, attributes: wanted.Destination.withDefaults()}
 	sources := make([]*object, len(wanted.Sources))
 	parts := make([]content, len(wanted.Sources))
 	for i, src := range wanted.Sources {

@@ -42,8 +42,10 @@ const defaultMemory = 1 << 30
 // Google's clients use them. It is strongly consistent, checks every precondition and every checksum that a client
 // sends, and stores nothing of an upload that broke off. It is safe for concurrent use.
 //
-// CRC32C is always returned. MD5 is, as for composite objects of GCS, absent unless the uploader declared it: computing it costs more than
-// everything else that a request does. There is one live version of an object and no soft delete.
+// CRC32C is always returned. MD5 is absent, as for composite objects of GCS, unless the uploader declared it: computing
+// it costs more than everything else that a request does. There is one live version of an object, and no soft delete.
+// What is not served is refused: lists of access rights, customers' keys, globs and filters of listings, writing through
+// the XML API.
 type Storage struct {
 	opts    StorageOptions
 	memory  budget
@@ -92,7 +94,7 @@ func NewStorage(opts *StorageOptions) *Storage {
 // ServeHTTP implements http.Handler.
 func (s *Storage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := route(r)
-	err := cmp.Or(s.diskErr, s.admit(c, r))
+	err := cmp.Or(s.diskErr, s.admit(c, r), c.unserved(r))
 	if err == nil {
 		err = c.serve(s, w, r, c)
 	}

@@ -86,6 +86,8 @@ func TestStorageErrorShapes(t *testing.T) {
 		{"condition that is no number", good, "GET", object("o") + "?ifGenerationMatch=x", 400, "invalid", "ifGenerationMatch"},
 		{"no name", good, "POST", "/upload/storage/v1/b/" + testBucket + "/o?uploadType=media", 400, "required", "name"},
 		{"page token", good, "GET", "/storage/v1/b/" + testBucket + "/o?pageToken=%21", 400, "invalid", "pageToken"},
+		{"glob", good, "GET", "/storage/v1/b/" + testBucket + "/o?matchGlob=*", 400, "invalid", "matchGlob"},
+		{"soft-deleted objects", good, "GET", "/storage/v1/b/" + testBucket + "/o?softDeleted=true", 400, "invalid", "softDeleted"},
 		{"full bucket", good, "DELETE", "/storage/v1/b/" + testBucket, 409, "conflict", "not empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,6 +155,8 @@ func TestStorageErrorsThroughTheClient(t *testing.T) {
 	if _, err := client.Bucket(testBucket).Object("none").Attrs(t.Context()); !errors.Is(err, storage.ErrObjectNotExist) {
 		t.Errorf("missing object: %v", err)
 	}
+	_, err = put(t.Context(), client.Bucket(testBucket).Object("o").Key(noise(32)), nil, 0)
+	wantStatus(t, err, http.StatusBadRequest)
 	if _, err := client.Bucket("nowhere").Attrs(t.Context()); !errors.Is(err, storage.ErrBucketNotExist) {
 		t.Errorf("missing bucket: %v", err)
 	}

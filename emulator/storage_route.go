@@ -161,3 +161,18 @@ func (c *call) routeXML(method, path string) {
 func serveNothing(_ *Storage, _ http.ResponseWriter, _ *http.Request, c *call) error {
 	return errNoMethod(c.api)
 }
+
+// unserved refuses what would change the answer and is not done here: an answer to another question is worse than none.
+func (c *call) unserved(r *http.Request) error {
+	for _, name := range []string{"matchGlob", "filter", "softDeleted"} {
+		if value := c.query.Get(name); value != "" && value != "false" {
+			return errInvalid("The emulator does not serve the parameter %s.", name)
+		}
+	}
+	for _, name := range []string{"X-Goog-Encryption-Key", "X-Goog-Copy-Source-Encryption-Key"} {
+		if r.Header.Get(name) != "" {
+			return errInvalid("The emulator does not encrypt with a customer's key.")
+		}
+	}
+	return nil
+}

@@ -35,7 +35,7 @@ func newTestStorage(t testing.TB, opts *StorageOptions) (*Storage, *httptest.Ser
 	return s, srv
 }
 
-// bearer sends a token, or none if it is empty, and counts what was sent.
+// bearer sends a token, or none if it is empty.
 type bearer struct {
 	token string
 	base  http.RoundTripper

@@ -97,7 +97,8 @@ func (s *Storage) extend(u *session, c content, first int64, final bool) error {
 	return nil
 }
 
-// complete makes the object of an upload that has all its bytes.
+// complete makes the object of an upload that has all its bytes. The upload stays locked while its bytes go to a file, if
+// they do: only requests of the same upload wait for that.
 func (s *Storage) complete(u *session, h http.Header) error {
 	sums := u.sums
 	o := *u.object
