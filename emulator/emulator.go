@@ -125,10 +125,12 @@ func (c *Cloud) serve(o *Options) {
 	c.oauth = &oauthServer{
 		issuer: c.issuer, account: c.metadata.opts.Account, life: c.metadata.opts.TokenLifetime, audience: tokenURI,
 		user: newAuthorizedUser(tokenURI),
+		sts:  stsServer{issuer: c.issuer, life: c.metadata.opts.TokenLifetime},
+		iam:  iamServer{issuer: c.issuer},
 	}
 
 	c.metadataServer.gate.refuse(c.metadata.opts.NotReadyFor / 2)
-	c.storageServer.start(c.control(c.log.wrap(c.faults.Wrap(ServerStorage, c.handler))), nil)
+	c.storageServer.start(c.control(c.log.wrap(c.faults.Wrap(ServerStorage, withinBounds(c.issuer, c.handler)))), nil)
 	c.metadataServer.start(c.control(c.faults.Wrap(ServerMetadata, c.metadata)), c.metadata.ConnState)
 	c.oauthServer.start(c.control(c.faults.Wrap(ServerOAuth, c.oauth)), nil)
 }
@@ -169,7 +171,7 @@ func (c *Cloud) MetadataURL() string { return c.metadataServer.url() }
 // MetadataHost is the metadata server's host:port, the value for GCE_METADATA_HOST.
 func (c *Cloud) MetadataHost() string { return c.metadataServer.hostPort() }
 
-// OAuthURL is the base URL of the OAuth2 token endpoint.
+// OAuthURL is the base URL of the OAuth2 token endpoint; STSURL and IAMURL are on the same server.
 func (c *Cloud) OAuthURL() string { return c.oauthServer.url() }
 
 // StoreURL creates bucket if it does not exist and returns the store in it at prefix as a URL,
@@ -219,7 +221,7 @@ func (c *Cloud) Requests() RequestCounts { return c.log.snapshot() }
 // ResetRequests starts the count of storage requests again.
 func (c *Cloud) ResetRequests() { c.log.reset() }
 
-// OAuthRequests is how many requests the OAuth2 token endpoint had.
+// OAuthRequests is how many requests the OAuth2 token endpoint, the token exchange and the IAM API had together.
 func (c *Cloud) OAuthRequests() int64 { return c.oauth.requests.Load() }
 
 // ServiceAccountKey is a key file for the cloud's service account, whose token_uri points at this cloud. It is what a client takes by

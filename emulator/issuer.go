@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,10 +30,14 @@ type Issuer struct {
 	grants map[[sha256.Size]byte]grant
 	issued int64
 	keys   *signingKey
+
+	bounded atomic.Bool // a token with an access boundary was issued
 }
 
 type grant struct {
 	account string
+	scopes  []string // nil where nobody asked for any
+	bounds  boundary // nil for a token that may do whatever its account may
 	expiry  time.Time
 	revoked bool
 }
@@ -43,18 +49,24 @@ func NewIssuer() *Issuer {
 
 // Issue returns a new, unguessable access token for account that Check accepts during life.
 func (i *Issuer) Issue(account string, life time.Duration) string {
+	return i.issue(grant{account: account, expiry: time.Now().Add(life)})
+}
+
+func (i *Issuer) issue(g grant) string {
 	secret := make([]byte, 48)
 	_, _ = rand.Read(secret) // crypto/rand.Read never fails
 	token := "ya29." + base64.RawURLEncoding.EncodeToString(secret)
-	now := time.Now()
 
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if len(i.grants) >= remembered {
-		i.forget(now)
+		i.forget(time.Now())
 	}
-	i.grants[sha256.Sum256([]byte(token))] = grant{account: account, expiry: now.Add(life)}
+	i.grants[sha256.Sum256([]byte(token))] = g
 	i.issued++
+	if g.bounds != nil {
+		i.bounded.Store(true)
+	}
 	return token
 }
 
@@ -78,6 +90,12 @@ func (i *Issuer) Issued() int64 {
 // ErrTokenExpired or ErrTokenRevoked. A self-signed JWT of this cloud's service account is accepted too, as Google's
 // APIs do.
 func (i *Issuer) Check(bearer string) error {
+	_, err := i.lookup(bearer)
+	return err
+}
+
+// lookup finds what a token that is alive was issued for.
+func (i *Issuer) lookup(bearer string) (grant, error) {
 	digest := sha256.Sum256([]byte(bearer))
 	i.mu.RLock()
 	g, ok := i.grants[digest]
@@ -86,13 +104,30 @@ func (i *Issuer) Check(bearer string) error {
 	case !ok && strings.Count(bearer, ".") == 2:
 		return i.keys.checkSelfSigned(bearer, time.Now())
 	case !ok:
-		return ErrTokenUnknown
+		return grant{}, ErrTokenUnknown
 	case g.revoked:
-		return ErrTokenRevoked
+		return grant{}, ErrTokenRevoked
 	case !time.Now().Before(g.expiry):
-		return ErrTokenExpired
+		return grant{}, ErrTokenExpired
 	}
-	return nil
+	return g, nil
+}
+
+// TokenInfo is what the cloud knows of a token.
+type TokenInfo struct {
+	Account string    // the principal that it stands for
+	Scopes  []string  // as they were asked for; nil if none were
+	Expiry  time.Time // when Check begins to refuse it
+	Bounded bool      // it carries a credential access boundary
+}
+
+// Info describes bearer, if Check would accept it.
+func (i *Issuer) Info(bearer string) (TokenInfo, error) {
+	g, err := i.lookup(bearer)
+	if err != nil {
+		return TokenInfo{}, err
+	}
+	return TokenInfo{Account: g.account, Scopes: slices.Clone(g.scopes), Expiry: g.expiry, Bounded: g.bounds != nil}, nil
 }
 
 // Revoke makes Check refuse bearer from now on and reports whether it was alive until now.

@@ -160,19 +160,19 @@ func decodePart(part string, into any) error {
 
 // checkSelfSigned accepts what google.JWTAccessTokenSourceFromJSON and its kin send: a JWT that the account signed
 // for itself, with an audience or a scope.
-func (k *signingKey) checkSelfSigned(token string, now time.Time) error {
+func (k *signingKey) checkSelfSigned(token string, now time.Time) (grant, error) {
 	k.mu.Lock()
 	account := k.account
 	k.mu.Unlock()
 	if account == "" {
-		return ErrTokenUnknown
+		return grant{}, ErrTokenUnknown
 	}
 	c, err := k.verify(token, now)
 	switch {
 	case err != nil, c.Issuer != account, c.Subject != account, c.Audience == "" && c.Scope == "":
-		return ErrTokenUnknown
+		return grant{}, ErrTokenUnknown
 	case !now.Before(time.Unix(c.Expires, 0)):
-		return ErrTokenExpired
+		return grant{}, ErrTokenExpired
 	}
-	return nil
+	return grant{account: account, scopes: strings.Fields(c.Scope), expiry: time.Unix(c.Expires, 0)}, nil
 }

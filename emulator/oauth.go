@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -21,6 +22,9 @@ const (
 	maxForm = 1 << 20
 )
 
+// person is who logs in with the file that AuthorizedUser returns.
+const person = "person@example.com"
+
 // googleAudiences are the names of the real endpoint, which some clients (Python's) put into an assertion wherever they
 // send it.
 var googleAudiences = []string{
@@ -29,14 +33,17 @@ var googleAudiences = []string{
 	"https://accounts.google.com/o/oauth2/token",
 }
 
-// oauthServer is the token endpoint, oauth2.googleapis.com in the real cloud: the JWT-bearer grant of service accounts
-// and the refresh-token grant of people.
+// oauthServer is where tokens are made from other things. In the real cloud these are three hosts, whose paths do not
+// overlap: oauth2.googleapis.com (the JWT-bearer grant of service accounts and the refresh-token grant of people),
+// sts.googleapis.com (see exchange) and iamcredentials.googleapis.com (see iam).
 type oauthServer struct {
 	issuer   *Issuer
 	account  string
 	life     time.Duration
 	audience string // the endpoint's own URL, which assertions must name
 	user     authorizedUser
+	sts      stsServer
+	iam      iamServer
 	requests atomic.Int64
 }
 
@@ -67,12 +74,27 @@ type oauthError struct {
 }
 
 func (s *oauthServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != tokenPath {
-		http.NotFound(w, r)
-		return
-	}
 	s.requests.Add(1)
-	reply, refusal := s.grant(w, r)
+	switch {
+	case r.URL.Path == tokenPath:
+		s.answer(w, r, s.grant)
+	case r.URL.Path == stsPath:
+		s.answer(w, r, s.sts.grant)
+	case strings.HasPrefix(r.URL.Path, iamPath):
+		s.iam.ServeHTTP(w, r)
+	default:
+		s.requests.Add(-1)
+		http.NotFound(w, r)
+	}
+}
+
+// answer reads a token request (RFC 6749, section 4) and replies with what grant makes of its form.
+func (s *oauthServer) answer(w http.ResponseWriter, r *http.Request, grant func(*http.Request) (map[string]any, *oauthError)) {
+	var reply map[string]any
+	refusal := readForm(w, r)
+	if refusal == nil {
+		reply, refusal = grant(r)
+	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache, no-store, max-age=0, must-revalidate")
 	if refusal != nil {
@@ -83,17 +105,21 @@ func (s *oauthServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(reply)
 }
 
-func (s *oauthServer) grant(w http.ResponseWriter, r *http.Request) (map[string]any, *oauthError) {
+func readForm(w http.ResponseWriter, r *http.Request) *oauthError {
 	if r.Method != http.MethodPost {
-		return nil, &oauthError{http.StatusMethodNotAllowed, "invalid_request", "the token endpoint takes POST only"}
+		return &oauthError{http.StatusMethodNotAllowed, "invalid_request", "the token endpoint takes POST only"}
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, &oauthError{http.StatusBadRequest, "invalid_request", "the body must be application/x-www-form-urlencoded"}
+		return &oauthError{http.StatusBadRequest, "invalid_request", "the body must be application/x-www-form-urlencoded"}
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return nil, &oauthError{http.StatusBadRequest, "invalid_request", "the form cannot be read"}
+		return &oauthError{http.StatusBadRequest, "invalid_request", "the form cannot be read"}
 	}
+	return nil
+}
+
+func (s *oauthServer) grant(r *http.Request) (map[string]any, *oauthError) {
 	switch grant := r.PostForm.Get("grant_type"); grant {
 	case grantJWT:
 		return s.jwtGrant(r.PostForm.Get("assertion"))
@@ -143,7 +169,7 @@ func (s *oauthServer) refreshGrant(r *http.Request) (map[string]any, *oauthError
 	case !same("refresh_token", s.user.RefreshToken):
 		return nil, &oauthError{http.StatusBadRequest, "invalid_grant", "token has been expired or revoked"}
 	}
-	reply := s.token("person@example.com")
+	reply := s.token(person)
 	reply["scope"] = DefaultScope
 	return reply, nil
 }
