@@ -48,7 +48,7 @@ func goldenChunks(p *PackBuilder, part string) *Table {
 		row := t.AppendChunk(Chunk{Offset: at, Stored: uint32(len(c.frame)), Raw: uint32(len(c.content)), Hash: hash})
 		t.AppendExtent(Extent{Chunk: row, Length: uint32(len(c.content))})
 	}
-	// A page that is all zero but for its first bytes would be stored in full; here the part is one short page.
+	// The part is one short page.
 	page := SumPage(append(bytes.Clone(textContent), longContent...))
 	t.PageSize, t.PageHash = 4096, page[:]
 	return t

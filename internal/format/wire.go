@@ -14,7 +14,7 @@ import (
 // An encoded message is walked before it is decoded, because decoding believes what it reads: two bytes are an empty message on the
 // wire and up to 300 in memory, a repeated field may come in a million pieces, a field may come twice. The walk allocates nothing.
 const (
-	// maxGrowth bounds what decoding allocates, in bytes for each encoded one. What tidemark writes stays below 8.
+	// maxGrowth bounds what decoding allocates, in bytes for each encoded one. By this count the sparsest of what tidemark writes needs 12.
 	maxGrowth = 16
 	// growthSlack is allowed beyond that, so that the rule never matters for a small message.
 	growthSlack = 64 << 10
