@@ -143,8 +143,16 @@ func TestLeaseIsReleased(t *testing.T) {
 	if err := lease.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
+	late := mustFind(t, j, "1")
+	defer func() {
+		_, err := late.Pin(ctx, "a late reader", time.Hour)
+		wantKind(t, err, ErrRetired)
+	}()
 	if r, err := j.Retain(ctx, Retention{KeepLast: 1}, true); err != nil || checkpoints(r) != "1" {
 		t.Errorf("retires %q, %v", checkpoints(r), err)
+	}
+	if _, err := j.Retain(ctx, Retention{KeepLast: 1}, false); err != nil {
+		t.Fatal(err)
 	}
 }
 

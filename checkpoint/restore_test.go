@@ -250,7 +250,13 @@ func TestSwappedChunksAreFound(t *testing.T) {
 // A manifest that is whole but not the one that HEAD names.
 func TestForgedManifestIsFound(t *testing.T) {
 	mem := memstore.New()
-	mustSave(t, openMem(t, mem), "j", files{"a": {1}})
+	_, err := openMem(t, mem).Save(context.Background(), "j", func(w *Writer) error {
+		w.SetMetadata("offsets", []byte("honest"))
+		return w.Add("a", strings.NewReader("1"))
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tamper(t, mem, "/manifests/", func(b []byte) []byte {
 		m, err := format.DecodeManifest(b)
 		if err != nil {
@@ -264,7 +270,7 @@ func TestForgedManifestIsFound(t *testing.T) {
 		return forged
 	})
 	s := openMem(t, mem)
-	_, err := mustFind(t, mustJob(t, s, "j"), "latest").Metadata(context.Background())
+	_, err = mustFind(t, mustJob(t, s, "j"), "latest").Metadata(context.Background())
 	wantKind(t, err, ErrCorrupt)
 	if r, err := mustJob(t, s, "j").Verify(context.Background(), nil); err != nil || r.OK() || r.Problems[0].Kind != "manifest" {
 		t.Errorf("%+v, %v", r, err)
