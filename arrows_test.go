@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	".":                             {"checkpoint", "credentials"},
 	"checkpoint":                    {"internal/format", "internal/objstore", "internal/objstore/bucketstore", "internal/objstore/filestore", "internal/objstore/memstore"},
 	"credentials":                   {},
+	"credentials/sidecar":           {"credentials"},
 	"emulator":                      {},
 	"emulator/fakegcs":              {"emulator"},
 	"internal/format":               {},
@@ -29,7 +30,7 @@ var arrows = map[string][]string{
 	"internal/objstore/memstore":    {"internal/objstore"},
 	"internal/objstore/storetest":   {"internal/objstore"},
 	"internal/model":                {},
-	"cmd/tidemark":                  {".", "checkpoint", "credentials", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
+	"cmd/tidemark":                  {".", "checkpoint", "credentials", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
 	"cmd/tidemark/internal/demo":    {".", "checkpoint", "credentials", "emulator", "emulator/fakegcs"},
 }
 
@@ -43,7 +44,7 @@ var heavy = map[string][]string{
 	"cloud.google.com/go/storage":        {"internal/objstore/bucketstore"},
 	"gocloud.dev/":                       {"checkpoint", "internal/objstore/bucketstore"},
 	"golang.org/x/oauth2/":               {"credentials", "internal/objstore/bucketstore"},
-	"github.com/hashicorp/golang-lru/":   {"checkpoint", "credentials"},
+	"github.com/hashicorp/golang-lru/":   {"checkpoint", "credentials", "credentials/sidecar"},
 }
 
 // imports reads the imports of every package, without tests, from the files themselves: what a build tool answers may come from a cache.
