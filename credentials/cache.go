@@ -24,6 +24,7 @@ type Cache struct {
 	aging atomic.Pointer[Token]
 
 	src   Source
+	watch watched // src, if it can be watched
 	opts  Options
 	count counters
 
@@ -46,7 +47,9 @@ type Cache struct {
 
 // New makes a cache that is shared with nobody; see [Shared]. It asks for nothing before the first call.
 func New(src Source, o *Options) *Cache {
-	return &Cache{src: src, opts: o.withDefaults(), turn: make(chan struct{})}
+	c := &Cache{src: src, opts: o.withDefaults(src), turn: make(chan struct{})}
+	c.watch, _ = src.(watched)
+	return c
 }
 
 // Get returns a valid token. It waits only while there is none, for as long as its own context allows, and
@@ -134,7 +137,7 @@ func (c *Cache) lookLocked(now, since time.Time) (*Token, <-chan struct{}, error
 		return nil, c.turn, nil
 	}
 	c.used = true
-	if !c.token.lasting() {
+	if !c.unattended() {
 		c.wake()
 	}
 	c.publish(now)

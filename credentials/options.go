@@ -5,9 +5,13 @@ import (
 	"time"
 )
 
+// attemptTime bounds one request to a token server.
+const attemptTime = 6 * time.Second
+
 // Options adjusts a cache. The zero value and a nil pointer are good.
 type Options struct {
-	// AttemptTimeout bounds one fetch. Default 6 s: a throttled metadata server has been seen to take 5 s.
+	// AttemptTimeout bounds one fetch. Default 6 s, as a throttled metadata server has been seen to take 5 s; for
+	// sources that run a program, as long as the program may take.
 	AttemptTimeout time.Duration
 	// Patience bounds the wait of a caller whose context has no deadline. Default 1 min.
 	Patience time.Duration
@@ -21,13 +25,13 @@ type Options struct {
 	wall func() time.Time
 }
 
-func (o *Options) withDefaults() Options {
+func (o *Options) withDefaults(src Source) Options {
 	var d Options
 	if o != nil {
 		d = *o
 	}
 	if d.AttemptTimeout <= 0 {
-		d.AttemptTimeout = 6 * time.Second
+		d.AttemptTimeout = max(patienceOf(src), attemptTime)
 	}
 	if d.Patience <= 0 {
 		d.Patience = time.Minute

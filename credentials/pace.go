@@ -16,9 +16,14 @@ const (
 	// loneCap bounds the backoff after expiry while nobody waits.
 	loneCap = 30 * time.Second
 
-	// staleEvery is the time between attempts while the token in hand is valid: a recovery is noticed soon,
-	// and an outage of a minute costs 12 requests. After that minute the time doubles, up to loneCap.
-	staleEvery   = 5500 * time.Millisecond
+	// staleEvery is the time between attempts while the token in hand is valid, so that a recovery is noticed
+	// within 5 s; firstGap, and up to firstJitter more, the time after the first failure. It is longer for three
+	// reasons: an outage of a minute then costs 12 requests, not 13; a fleet that fails as one is spread; and the
+	// first attempt is over before a second one starts, so that a slow server is not asked twice. After that
+	// minute the time doubles, up to loneCap.
+	staleEvery   = 4900 * time.Millisecond
+	firstGap     = 6200 * time.Millisecond
+	firstJitter  = 1800 * time.Millisecond
 	staleAMinute = 11
 
 	// finalCap bounds how long a refusal is remembered instead of asking again.
@@ -54,15 +59,16 @@ func (p *pace) begin(now time.Time) {
 	p.started = now
 }
 
-// fail records a failed attempt and plans the next. It reports whether the failure is final: whoever waits
-// has their answer.
-func (p *pace) fail(e *Error, started, now time.Time, serving, awaited bool) bool {
+// fail records a failed attempt and plans the next. left is the life of the token that is served meanwhile, 0
+// without one. It reports whether the failure is final: whoever waits has their answer.
+func (p *pace) fail(e *Error, now time.Time, left time.Duration, awaited bool) bool {
 	p.last = e
 	p.fails++
 	if e.RetryAfter > 0 {
 		p.asked = now.Add(min(e.RetryAfter, maxRetryAfter))
 	}
 	p.finalAt = time.Time{}
+	serving := left > 0
 	if !serving && e.Kind != Unavailable && now.Sub(p.first) >= e.settle {
 		p.finals++
 		p.finalAt = now
@@ -72,16 +78,31 @@ func (p *pace) fail(e *Error, started, now time.Time, serving, awaited bool) boo
 	}
 	switch {
 	case serving && p.fails == 1:
-		// Full jitter once spreads a fleet over the whole interval; equal intervals keep it spread.
-		p.next = started.Add(rand.N(staleEvery))
+		// A quarter of a short life: there must be time for more than one try.
+		p.next = p.started.Add(min(firstGap+rand.N(firstJitter), left/4))
 	case serving:
-		p.next = started.Add(min(staleEvery<<min((p.fails-2)/staleAMinute, 10), loneCap))
+		p.next = p.started.Add(min(staleEvery<<min((p.fails-2)/staleAMinute, 10), loneCap))
 	case awaited:
-		p.next = started.Add(rand.N(min(minSpacing<<min(p.fails, 10), coldCap)))
+		p.next = p.started.Add(rand.N(min(minSpacing<<min(p.fails, 10), coldCap)))
 	default:
-		p.next = started.Add(rand.N(min(minSpacing<<min(p.fails, 10), loneCap)))
+		p.next = p.started.Add(rand.N(min(minSpacing<<min(p.fails, 10), loneCap)))
 	}
 	return false
+}
+
+// beside is when a second attempt may start beside one that does not answer, which has the given time. It
+// never may in an episode without a failure, when the server may merely be slow. Who hangs as a part of an outage
+// will not answer, and waiting for that would delay noticing the recovery.
+func (p *pace) beside(timeout time.Duration, serving, awaited bool) (time.Time, bool) {
+	switch {
+	case p.last == nil:
+		return time.Time{}, false
+	case serving:
+		return latest(p.started.Add(staleEvery), p.asked), true
+	case awaited:
+		return latest(p.started.Add(timeout/2), p.asked), true
+	}
+	return time.Time{}, false
 }
 
 // ready is when the next attempt may start. A caller that has come to wait does not sit out a backoff that

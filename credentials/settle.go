@@ -6,27 +6,32 @@ import (
 	"time"
 )
 
-// settle takes in the answer of a fetch.
-func (c *Cache) settle(k *keeper, a answer) {
+// settle takes in the answer of a fetch, and reports whether there is a token now.
+func (c *Cache) settle(k *keeper, a answer) bool {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.keeper != k {
-		return
+		return false
 	}
-	k.fetching = false
+	k.flights--
+	if a.round != k.round {
+		return false // another attempt was faster, and this one was called off
+	}
 	now := time.Now()
 	c.withdraw(now) // it may have been a long fetch, by the clock or by a suspension
 	c.count.fetchTime.add(a.lasted)
 	if a.err != nil {
-		c.failed(classified(a.err, c.src), a, now)
-		return
+		c.failed(classified(a.err, c.src), now)
+		return false
 	}
+	k.round++
 	c.received(a.token, a, now)
+	return true
 }
 
-func (c *Cache) failed(e *Error, a answer, now time.Time) {
+func (c *Cache) failed(e *Error, now time.Time) {
 	c.count.failures[e.Kind]++
-	final := c.pace.fail(e, a.asked, now, c.token != nil, c.waiters > 0)
+	final := c.pace.fail(e, now, c.serving(now), c.waiters > 0)
 	c.note(slog.LevelWarn, "token not renewed", "source", e.Source, "attempt", c.pace.attempts, "error", e.Err)
 	if final {
 		c.news()
@@ -34,14 +39,16 @@ func (c *Cache) failed(e *Error, a answer, now time.Time) {
 }
 
 func (c *Cache) received(t *Token, a answer, now time.Time) {
-	if held := c.token; held != nil && t.sameAs(held) {
+	if held := c.token; held != nil && c.repeated(t, held) {
 		c.count.repeats++
 		c.repeats++
-		left := c.left(now)
-		c.habit.repeated(left)
 		c.due = time.Time{}
-		if again, ok := askAgain(left, c.repeats); ok {
-			c.due = now.Add(left - again)
+		if !held.lasting() {
+			left := c.left(now)
+			c.habit.repeated(left)
+			if again, ok := askAgain(left, c.repeats); ok {
+				c.due = now.Add(left - again)
+			}
 		}
 		c.pace.succeeded()
 		c.publish(now)
@@ -53,7 +60,7 @@ func (c *Cache) received(t *Token, a answer, now time.Time) {
 		c.pace.next = now.Add(max(left, 0) + rand.N(250*time.Millisecond))
 		return
 	}
-	if p := c.previous; p != nil && p.secret().value != t.secret().value && !p.lasting() {
+	if p := c.previous; p != nil && c.watch == nil && p.secret().value != t.secret().value && !p.lasting() {
 		c.habit.renewed(p.deadline.Sub(a.asked))
 	}
 	c.token, c.previous, c.repeats = t, t, 0
@@ -68,4 +75,27 @@ func (c *Cache) received(t *Token, a answer, now time.Time) {
 	c.publish(now)
 	c.news()
 	c.note(slog.LevelInfo, "token renewed", "source", nameOf(c.src), "account", t.account, "expiry", t.Expiry())
+}
+
+// repeated reports that t is no news. What is watched was asked because it had changed: a token of another
+// value was put there on purpose, even if it dies earlier.
+func (c *Cache) repeated(t, held *Token) bool {
+	if c.watch == nil {
+		return t.sameAs(held)
+	}
+	return t.secret().value == held.secret().value && t.deadline.Sub(held.deadline).Abs() <= sameExpiry
+}
+
+// settleCheck takes in that the source was looked at.
+func (c *Cache) settleCheck(k *keeper, changed bool) {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.keeper != k {
+		return
+	}
+	k.checking = false
+	if now := time.Now(); changed && c.token != nil {
+		c.due, c.repeats = now, 0
+		c.publish(now)
+	}
 }

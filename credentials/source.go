@@ -32,6 +32,20 @@ type AccountNamer interface {
 	Account(ctx context.Context) (string, error)
 }
 
+// watched is a [Source] that can tell, without a fetch, that there is something new to fetch.
+type watched interface{ changed() bool }
+
+// patient is a [Source] whose attempts need more time than a request to a token server.
+type patient interface{ patience() time.Duration }
+
+// patienceOf is the time that one attempt needs; 0 for the usual.
+func patienceOf(src Source) time.Duration {
+	if p, ok := src.(patient); ok {
+		return p.patience()
+	}
+	return 0
+}
+
 func nameOf(src Source) string {
 	if n, ok := src.(Namer); ok {
 		return n.Name()

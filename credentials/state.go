@@ -35,12 +35,27 @@ func (c *Cache) state(now time.Time) State {
 	return Fresh
 }
 
+// unattended reports that the token in hand needs no keeper: no expiry is known, and nobody can tell before a
+// service refuses it that there is a newer one.
+func (c *Cache) unattended() bool { return c.token.lasting() && c.watch == nil }
+
 func (c *Cache) left(now time.Time) time.Duration { return c.token.remaining(now, c.opts.wall()) }
+
+// serving is the life of the token that callers get; 0 if they wait.
+func (c *Cache) serving(now time.Time) time.Duration {
+	switch {
+	case c.token == nil:
+		return 0
+	case c.token.lasting():
+		return maxLife
+	}
+	return c.left(now)
+}
 
 // publish puts the token where Get finds it, or takes it away.
 func (c *Cache) publish(now time.Time) {
 	var hot, aging *Token
-	if c.token != nil && c.used && (c.keeper != nil || c.token.lasting()) && !c.closed {
+	if c.token != nil && c.used && (c.keeper != nil || c.unattended()) && !c.closed {
 		if c.state(now) == Stale {
 			aging = c.token
 		} else {
@@ -76,6 +91,10 @@ func (c *Cache) noticeUse(over bool, now time.Time) {
 	if served := c.count.stale.Load(); served != c.count.staleSeen || c.used && over {
 		c.count.staleSeen = served
 		c.lastUse = now
+	}
+	if c.used && c.token != nil && c.token.lasting() && now.Sub(c.lastUse) > c.opts.KeepWarm {
+		// This token has no turn that could be over. The next call shows that it is still in use.
+		c.used, c.lastUse = false, now
 	}
 }
 

@@ -95,10 +95,13 @@ func (t *Token) remaining(now, wall time.Time) time.Duration {
 	return min(t.deadline.Sub(now), t.deadline.Round(0).Sub(wall.Round(0)))
 }
 
-// sameAs reports whether a reply brought nothing that held did not have already. Lives are stated in whole
-// seconds and counted from different moments of sending, so an expiry within 2 s is the same expiry.
+// sameExpiry is how close two expiries are that are the same: lives are stated in whole seconds and counted
+// from different moments of sending.
+const sameExpiry = 2 * time.Second
+
+// sameAs reports whether a reply brought nothing that held did not have already.
 func (t *Token) sameAs(held *Token) bool {
-	return t.secret().value == held.secret().value || !t.lasting() && !t.deadline.After(held.deadline.Add(2*time.Second))
+	return t.secret().value == held.secret().value || !t.lasting() && !t.deadline.After(held.deadline.Add(sameExpiry))
 }
 
 // String prints [redacted].
