@@ -1,0 +1,221 @@
+package main
+
+// act is one thing that can happen.
+type act uint8
+
+const (
+	starts act = iota
+	startsFull
+	dataArrives
+	manifestArrives
+	aborts
+	swapArrives
+	okArrives
+	looks
+	givesUp
+	hearsRefusal
+	hearsNothing
+	lateArrives
+	collectorDeletes
+	putArrivesAgain
+	acts // their number
+)
+
+// step is one edge of the graph. For the last two acts actor is a save and arg an object.
+type step struct {
+	actor uint8
+	act   act
+	arg   uint8
+}
+
+// emitter takes a successor, and what the step broke.
+type emitter func(step, *state, violation)
+
+// successors emits every state that one step leads to.
+func (m *model) successors(s *state, emit emitter) {
+	for i := range m.cast {
+		m.actorSteps(s, i, emit)
+	}
+	m.storeSteps(s, emit)
+}
+
+func (m *model) copyOf(s *state) *state {
+	m.scratch = *s
+	return &m.scratch
+}
+
+func (m *model) actorSteps(s *state, i int, emit emitter) {
+	do := func(a act, change func(t *state, me *actor) violation) {
+		t := m.copyOf(s)
+		broken := change(t, &t.actors[i])
+		emit(step{actor: uint8(i), act: a}, t, broken)
+	}
+	a := &s.actors[i]
+	if a.hasLate {
+		do(lateArrives, func(t *state, me *actor) violation {
+			next := me.late
+			me.late, me.hasLate = head{}, false
+			broken := m.land(t, i, m.lateOp(s, i), next)
+			if me.phase == idle {
+				me.taken = 0
+			}
+			return broken
+		})
+	}
+	o, ok := m.current(s, i)
+	if !ok {
+		return
+	}
+	switch a.phase {
+	case idle:
+		if m.canStart(s, i, o) {
+			do(starts, func(t *state, me *actor) violation { m.start(t, i, o, false); return "" })
+			if m.fullToo && (o.kind == commit || o.kind == saveOnce) {
+				do(startsFull, func(t *state, me *actor) violation { m.start(t, i, o, true); return "" })
+			}
+		}
+	case uploadingData:
+		do(dataArrives, func(t *state, me *actor) violation {
+			m.upload(t, o.save, data)
+			if m.adversary && m.tokenFree(t, i) {
+				m.upload(t, o.save, manifest)
+				return m.send(t, i, o) // the two arrivals and the send in one step: nobody can tell the difference
+			}
+			me.phase = uploadingManifest
+			return ""
+		})
+		do(aborts, func(t *state, me *actor) violation { return m.finish(t, i, o, failed, admitted) })
+	case uploadingManifest:
+		do(aborts, func(t *state, me *actor) violation { return m.finish(t, i, o, failed, admitted) })
+		if m.tokenFree(s, i) {
+			do(manifestArrives, func(t *state, me *actor) violation {
+				m.upload(t, o.save, manifest)
+				return m.send(t, i, o)
+			})
+		}
+	case sent:
+		m.sentSteps(s, i, o, do)
+	}
+}
+
+// lateOp is the operation whose request was abandoned: a save if the request commits one, else the actor's first.
+func (m *model) lateOp(s *state, i int) op {
+	for _, o := range m.scripts[i] {
+		if (o.kind == commit || o.kind == saveOnce) && int(s.actors[i].late.last) == o.save+1 {
+			return o
+		}
+	}
+	return m.scripts[i][0]
+}
+
+func (m *model) upload(s *state, k, x int) {
+	m.put(s, k, x)
+	if x == data {
+		s.saves[k].objects[manifest].sent = true
+	}
+}
+
+// tokenFree: commits of one owner follow each other.
+func (m *model) tokenFree(s *state, i int) bool {
+	for j := range m.cast {
+		if j != i && m.ownerOf(j) == m.ownerOf(i) && s.actors[j].phase == sent {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) canStart(s *state, i int, o op) bool {
+	h := s.head
+	exists := h.epoch > 0 && !h.removed
+	switch o.kind {
+	case commit:
+		return s.actors[m.ownerOf(i)].epoch > 0
+	case trim:
+		next, _ := m.apply(s, i, o, h)
+		return exists && next != h
+	case tag:
+		return exists && h.retained != 0 && h.tag == 0
+	case untag:
+		return exists && h.tag != 0
+	case remove:
+		return exists
+	}
+	return m.mayStart(s, i)
+}
+
+// start begins an operation: a save gets its name, everything else reads HEAD and sends its change.
+func (m *model) start(s *state, i int, o op, full bool) {
+	a := &s.actors[i]
+	switch o.kind {
+	case commit:
+		by := &s.actors[m.ownerOf(i)]
+		by.begun = max(by.begun, s.number(by.own.last)) + 1
+		m.begin(s, i, o, by.epoch, by.begun, by.own, full)
+		return
+	case saveOnce:
+		a.at, a.fresh, a.epoch, a.fence = s.head, true, s.head.epoch, s.head.fence
+		epoch := s.head.epoch + 1
+		if m.mutant == oneShotOldEpoch {
+			epoch--
+		}
+		m.begin(s, i, o, epoch, s.number(s.head.last)+1, a.at, full)
+		return
+	case tag:
+		a.target = s.newest(s.head)
+	case untag:
+		a.target = s.head.tag
+	case remove:
+		a.epoch, a.fence = s.head.epoch, s.head.fence
+	}
+	a.at, a.fresh = s.head, true
+	m.resend(s, i, o)
+}
+
+// begin names a save and chooses its base: the newest checkpoint retained in the HEAD at hand.
+func (m *model) begin(s *state, i int, o op, epoch, number uint8, h head, full bool) {
+	base := s.newest(h)
+	if m.mutant == dedupAnything {
+		for k := range m.saves {
+			if s.saves[k].objects[data].stored {
+				base = uint8(k + 1)
+			}
+		}
+	}
+	if full {
+		base = 0
+	}
+	s.saves[o.save] = save{epoch: epoch, number: number, base: base}
+	s.saves[o.save].objects[data].sent = true
+	s.actors[i].phase = uploadingData
+	m.doom(s)
+}
+
+// send is the first try of a save's commit: on the HEAD that its owner knows.
+func (m *model) send(s *state, i int, o op) violation {
+	a := &s.actors[i]
+	if o.kind == commit {
+		by := s.actors[m.ownerOf(i)]
+		a.at, a.fresh = by.own, by.ownFresh
+	}
+	if _, why := m.apply(s, i, o, a.at); why != admitted {
+		return m.finish(s, i, o, failed, why) // nothing was sent
+	}
+	m.resend(s, i, o)
+	return ""
+}
+
+// resend puts a compare-and-swap on a.at on its way.
+func (m *model) resend(s *state, i int, o op) {
+	a := &s.actors[i]
+	a.phase, a.landed = sent, false
+	if o.kind == acquire {
+		a.target = a.at.epoch + 1
+	}
+	if m.mutant == blindRebase {
+		a.late, _ = m.apply(s, i, o, a.at) // the bytes, to be sent again on any version
+	}
+	if m.rereads(s, i) {
+		a.at = head{}
+	}
+}

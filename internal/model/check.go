@@ -1,0 +1,120 @@
+package main
+
+// violation names what is broken; empty: nothing.
+type violation string
+
+const (
+	missingData    violation = "HEAD refers to an object that is gone"
+	wrongBytes     violation = "HEAD refers to an object with another save's bytes"
+	backToLife     violation = "HEAD refers to an object that was deletable once"
+	wentBack       violation = "the commit history went back"
+	epochWentBack  violation = "the epoch went back"
+	fencedCommit   violation = "somebody who did not own the job committed"
+	lostNewest     violation = "the newest checkpoint was dropped by something else than a removal"
+	undeadJob      violation = "a removed job has checkpoints"
+	danglingTag    violation = "a tag names a checkpoint that is not retained"
+	falseOK        violation = "a save was reported ok and is not committed"
+	falseFailure   violation = "a save was reported failed and was committed"
+	visibleFailure violation = "a save was reported failed and is visible"
+	twoOwners      violation = "two owners hold one epoch"
+	twice          violation = "one call took effect twice"
+)
+
+// checkWrite judges one accepted write of HEAD by what was there before.
+func (m *model) checkWrite(s *state, i int, o op, before head) violation {
+	h := s.head
+	saves := o.kind == commit || o.kind == saveOnce
+	switch {
+	case h.epoch < before.epoch && m.mutant != removeDeletesHead:
+		return epochWentBack
+	case saves && (s.number(h.last) <= s.number(before.last) || s.lastEpoch(h) < s.lastEpoch(before)):
+		return wentBack
+	case !saves && o.kind != remove && h.last != before.last:
+		return wentBack
+	case o.kind == commit && (before.epoch != s.saves[o.save].epoch || before.fence != uint8(1+m.ownerOf(i))):
+		return fencedCommit
+	case !saves && o.kind != remove && before.last != 0 && before.retained.has(int(before.last)-1) && !h.retained.has(int(before.last)-1):
+		return lostNewest
+	case saves && !h.retained.has(int(h.last)-1):
+		return lostNewest
+	case h.retained&^before.retained&^saved(o) != 0:
+		return backToLife
+	case saves && s.saves[o.save].committed, o.kind == remove && s.actors[i].taken > 0:
+		return twice // taking a job, tagging or trimming twice does no more than was asked for
+	}
+	return ""
+}
+
+func saved(o op) set {
+	if o.kind == commit || o.kind == saveOnce {
+		return 1 << o.save
+	}
+	return 0
+}
+
+func (s *state) lastEpoch(h head) uint8 {
+	if h.last == 0 {
+		return 0
+	}
+	return s.saves[h.last-1].epoch
+}
+
+// checkState judges a state by itself.
+func (m *model) checkState(s *state) violation {
+	h := s.head
+	if h.removed && h.retained != 0 {
+		return undeadJob
+	}
+	if h.tag != 0 && !h.retained.has(int(h.tag)-1) {
+		return danglingTag
+	}
+	for k := range m.saves {
+		v := s.saves[k]
+		if broken := m.checkResult(s, k, v); broken != "" {
+			return broken
+		}
+		if !h.retained.has(k) {
+			continue
+		}
+		if broken := m.checkObject(s, k, manifest); broken != "" {
+			return broken
+		}
+		if broken := m.checkObject(s, k, data); broken != "" {
+			return broken
+		}
+		if v.base != 0 {
+			if broken := m.checkObject(s, int(v.base)-1, data); broken != "" {
+				return broken
+			}
+		}
+	}
+	return ""
+}
+
+func (m *model) checkResult(s *state, k int, v save) violation {
+	switch {
+	case v.result == succeeded && !v.committed:
+		return falseOK
+	case v.result == failed && m.literal && (s.head.retained.has(k) || int(s.head.last) == k+1):
+		return visibleFailure
+	case v.result == failed && v.committed && !m.literal:
+		return falseFailure
+	}
+	return ""
+}
+
+// checkObject judges an object that HEAD refers to. Mutants are held to real loss, not to the possibility of it, so that their traces show it.
+func (m *model) checkObject(s *state, k, x int) violation {
+	if !m.present(s, k, x) {
+		for j := range m.saves {
+			if j != k && s.saves[j].objects[x].stored && m.sameKey(s, j, k) {
+				return wrongBytes
+			}
+		}
+		return missingData
+	}
+	if s.saves[k].objects[x].doomed && m.mutant == none {
+		return backToLife
+	}
+	return ""
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// config is one bounded world.
+type config struct {
+	name string
+	why  string // what this world is there to show
+	cast []role
+	// keepLast is the retention that every commit applies; 0 keeps all.
+	keepLast int
+	// fullToo lets every save that has a base choose to be a full one as well.
+	fullToo bool
+	// adversary replaces the collectors' single steps: an object that some collector may delete counts as missing at once, which is the worst that
+	// collectors can do. Without it every deletion and every late arrival of an upload is a step of its own.
+	adversary bool
+	// retakes is how often an acquisition that was applied, superseded and not recognised may take the job again; nothing else bounds the epoch.
+	retakes int
+	large   bool // takes longer than a test may
+}
+
+// bounds says what is in the world, in words.
+func (c config) bounds() string {
+	var out []string
+	for _, r := range c.cast {
+		switch r.kind {
+		case owner, writer, oneShot:
+			out = append(out, fmt.Sprintf("%s of %d", kindNames[r.kind], max(1, r.times)))
+		case trimmer:
+			out = append(out, fmt.Sprintf("%s, %d times", kindNames[r.kind], max(1, r.times)))
+		default:
+			out = append(out, kindNames[r.kind])
+		}
+	}
+	if c.keepLast > 0 {
+		out = append(out, fmt.Sprintf("commits keep %d", c.keepLast))
+	}
+	if c.fullToo {
+		out = append(out, "incremental and full saves")
+	}
+	if c.retakes > 0 {
+		out = append(out, "overtaken acquisitions try again")
+	}
+	if c.adversary {
+		out = append(out, "collectors at their worst")
+	}
+	return strings.Join(out, ", ")
+}
+
+// role is one actor's part.
+type role struct {
+	kind  kind
+	times int // saves of an owner or of a series of one-shot saves; rounds of a trimmer
+	of    int // of a second writer: the index of its owner
+}
+
+type kind uint8
+
+const (
+	owner   kind = iota // acquires the job, then saves
+	writer              // a second save of an owner, under way at the same time
+	oneShot             // saves without owning
+	trimmer             // retires all but the newest and tagged, and is not the owner
+	tagger              // tags the newest checkpoint, then untags it
+	remover             // removes the job
+)
+
+var kindNames = [...]string{"owner", "writer", "oneshot", "trimmer", "tagger", "remover"}
+
+// op is one operation of a script.
+type op struct {
+	kind opKind
+	save int // of commit and saveOnce
+}
+
+type opKind uint8
+
+const (
+	acquire opKind = iota
+	commit
+	saveOnce
+	trim
+	tag
+	untag
+	remove
+)
+
+var opNames = [...]string{"acquire", "commit", "one-shot save", "retain", "tag", "untag", "remove"}
+
+// model is a config made ready to explore, with at most one guard broken.
+type model struct {
+	config
+	mutant  mutant
+	scripts [][]op
+	names   []string
+	saves   int
+	// literal checks of a failed save only that it is not visible now or later; without it, that it never was.
+	literal bool
+	scratch state // what a successor is built in
+}
+
+func newModel(c config, m mutant) *model {
+	out := &model{config: c, mutant: m}
+	counts := map[kind]int{}
+	for _, r := range c.cast {
+		counts[r.kind]++
+		out.names = append(out.names, fmt.Sprintf("%s%d", kindNames[r.kind], counts[r.kind]))
+		var script []op
+		saves := func(k opKind) {
+			for range max(1, r.times) {
+				script = append(script, op{k, out.saves})
+				out.saves++
+			}
+		}
+		switch r.kind {
+		case owner:
+			script = append(script, op{kind: acquire})
+			saves(commit)
+		case writer:
+			saves(commit)
+		case oneShot:
+			saves(saveOnce)
+		case trimmer:
+			for range max(1, r.times) {
+				script = append(script, op{kind: trim})
+			}
+		case tagger:
+			script = append(script, op{kind: tag}, op{kind: untag})
+		case remover:
+			script = append(script, op{kind: remove})
+		}
+		out.scripts = append(out.scripts, script)
+	}
+	if len(c.cast) > maxActors || out.saves > maxSaves {
+		panic("the configuration " + c.name + " is larger than the arrays of state")
+	}
+	return out
+}
+
+// current is the operation that an actor is at; false when its script has ended.
+func (m *model) current(s *state, i int) (op, bool) {
+	step := int(s.actors[i].step)
+	if step >= len(m.scripts[i]) {
+		return op{}, false
+	}
+	return m.scripts[i][step], true
+}
+
+// ownerOf is the actor whose ownership actor i writes under.
+func (m *model) ownerOf(i int) int {
+	if m.cast[i].kind == writer {
+		return m.cast[i].of
+	}
+	return i
+}
+
+// mayStart breaks a symmetry: of several actors with the same part, the first in the cast is the first to start.
+func (m *model) mayStart(s *state, i int) bool {
+	if s.actors[i].step > 0 || i == 0 || m.cast[i-1] != m.cast[i] {
+		return true
+	}
+	return s.actors[i-1].step > 0 || s.actors[i-1].phase != idle
+}
+
+// The nonces that fences carry: one for each taking of the job.
+func (m *model) fenceOf(i int, o op) uint8 {
+	switch o.kind {
+	case saveOnce:
+		return uint8(16 + o.save)
+	case remove:
+		return uint8(32 + i)
+	}
+	return uint8(1 + i)
+}

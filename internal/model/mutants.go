@@ -1,0 +1,105 @@
+package main
+
+// mutant is one guard of the protocol that is taken away.
+type mutant uint8
+
+const (
+	none mutant = iota
+	// Named in the protocol's text.
+	collectUnreferenced
+	collectWithoutLast
+	dedupAnything
+	refusalFails
+	timeoutFails
+	readThenPut
+	namesWithoutEpoch
+	blindRebase
+	// One for every further guard.
+	collectNextEpoch
+	baseUnchecked
+	commitUnfenced
+	commitOlder
+	commitByNumber
+	acquireByEpoch
+	oneShotRebases
+	oneShotRebasesCommit
+	retireNewest
+	retireTagged
+	removeKeepsEpoch
+	removeAnyEpoch
+	removeDeletesHead
+	deleteOnUnknown
+	fenceByNonce
+	namesWithoutNonce
+	giveUpFails
+	supersededFails
+	// Guards that something else stands in for: nothing breaks without them within the bounds.
+	fenceByEpoch
+	oneShotOldEpoch
+	namesWithoutEpochOnly
+	mutants // their number
+)
+
+// trial is a mutant with the world that it is tried in.
+type trial struct {
+	mutant mutant
+	what   string
+	world  config // of a mutant that is to be caught; the others are tried in every small world
+	// breaks is what has to be found; empty: nothing is, and why says why.
+	breaks  violation
+	why     string
+	literal bool // see model
+}
+
+func (t trial) worlds() []config {
+	if t.breaks != "" {
+		return []config{t.world}
+	}
+	return small
+}
+
+func (t trial) model(c config) *model {
+	m := newModel(c, t.mutant)
+	m.literal = t.literal
+	return m
+}
+
+var trials = []trial{
+	{mutant: collectUnreferenced, what: "collect whatever HEAD does not refer to", world: oneOwner, breaks: missingData},
+	{mutant: collectWithoutLast, what: "collect by epoch alone, without HEAD.last", world: oneOwner, breaks: missingData},
+	{mutant: dedupAnything, what: "deduplicate against anything that is stored", world: handOver, breaks: missingData},
+	{mutant: refusalFails, what: "412 means failed", world: oneOwner, breaks: falseFailure},
+	{mutant: timeoutFails, what: "a time-out means failed", world: oneOwner, breaks: falseFailure},
+	{mutant: readThenPut, what: "write HEAD by read, then unconditional put", world: trimmed, breaks: wentBack},
+	{mutant: namesWithoutEpoch, what: "name objects by checkpoint alone, without epoch and nonce", world: handOver, breaks: wrongBytes},
+	{mutant: blindRebase, what: "after a lost compare-and-swap send the same bytes on the new version", world: oneShots, breaks: wentBack},
+
+	{mutant: collectNextEpoch, what: "collect names of the epoch after HEAD's", world: oneShots, breaks: missingData},
+	{mutant: baseUnchecked, what: "do not check again that the base is retained", world: trimmed, breaks: missingData},
+	{mutant: commitUnfenced, what: "an owner commits without comparing epoch and fence", world: handOver, breaks: fencedCommit},
+	{mutant: commitOlder, what: "commit a checkpoint older than the last", world: twoWriters, breaks: wentBack},
+	{mutant: commitByNumber, what: "recognise a commit by its number, not its nonce", world: oneShots, breaks: falseOK},
+	{mutant: acquireByEpoch, what: "recognise an acquisition by its epoch, not its fence", world: handOver, breaks: twoOwners},
+	{mutant: oneShotRebases, what: "a one-shot save rebases over another's acquisition", world: mixed, breaks: missingData},
+	{mutant: oneShotRebasesCommit, what: "a one-shot save rebases over another's commit", world: oneShots, breaks: wentBack},
+	{mutant: retireNewest, what: "retention may retire the newest", world: trimmed, breaks: lostNewest},
+	{mutant: retireTagged, what: "retention ignores tags", world: tagged, breaks: danglingTag},
+	{mutant: removeKeepsEpoch, what: "a tombstone that keeps the epoch and the fence", world: removal, breaks: undeadJob},
+	{mutant: removeAnyEpoch, what: "a removal rebases over a new owner", world: removal, breaks: twice},
+	{mutant: removeDeletesHead, what: "a removal deletes HEAD", world: removal, breaks: twoOwners},
+	{mutant: deleteOnUnknown, what: "a save of unknown fate deletes its objects", world: oneOwner, breaks: missingData},
+	{mutant: fenceByNonce, what: "fence by the nonce alone, without the epoch", world: retaken, breaks: missingData},
+	{mutant: namesWithoutNonce, what: "name objects by epoch and checkpoint, without nonce", world: oneShots, breaks: wrongBytes},
+	{mutant: giveUpFails, what: "giving up while HEAD has not moved means failed", world: oneOwner, breaks: falseFailure},
+	{mutant: giveUpFails, what: "the same, if failed promises only that it is not visible now or later", world: oneOwner, breaks: visibleFailure, literal: true},
+	{mutant: supersededFails, what: "being fenced means failed, whatever was sent before", world: handOver, breaks: falseFailure},
+
+	{mutant: supersededFails, what: "the same, if failed promises only that it is not visible now or later", literal: true,
+		why: "it was committed and is retired already, and what is retired never comes back"},
+	{mutant: fenceByEpoch, what: "fence by the epoch's number alone",
+		why: "compare-and-swap gives each epoch to one taker, so the number says as much as the nonce, as long as HEAD never goes back"},
+	{mutant: oneShotOldEpoch, what: "name a one-shot save's objects by the epoch that was read",
+		why: "whatever makes (e, last+1) deletable also makes the one compare-and-swap fail"},
+	{mutant: namesWithoutEpochOnly, what: "name objects by checkpoint and nonce, without epoch",
+		why: "checkpoint numbers grow across epochs; what is lost is only that a dead owner's leftovers can be collected before the next commits"},
+}

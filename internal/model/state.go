@@ -1,0 +1,122 @@
+package main
+
+// The bounds of the arrays, not of what a configuration explores.
+const (
+	maxActors = 6
+	maxSaves  = 6
+)
+
+// head is the content of HEAD. The zero value is a HEAD that does not exist. Versions are not in it: an actor knows whether
+// the HEAD that it read is still the one in the store (actor.fresh), which is all that a version is ever compared for. So
+// two histories that differ only in the number of writes are one state.
+type head struct {
+	epoch    uint8
+	fence    uint8 // who took the epoch: a nonce, so each taking has its own
+	last     uint8 // the save of the newest commit, plus one; 0: none yet
+	retained set
+	tag      uint8 // the save that the one tag names, plus one; 0: no tag
+	removed  bool
+}
+
+// set is a set of saves.
+type set uint8
+
+func (s set) has(k int) bool { return s&(1<<k) != 0 }
+
+// save is one try to make a checkpoint. It owns two objects, its data (the packs) and its manifest, which share its name.
+// The manifest refers to both and, if base is set, to the data of the base.
+type save struct {
+	epoch, number uint8 // its name; number 0: not begun
+	base          uint8 // the save that it is deduplicated against, plus one; 0: a full save
+	result        result
+	committed     bool // HEAD has referred to it at some time
+	objects       [2]object
+}
+
+func (s save) begun() bool { return s.number > 0 }
+
+const (
+	data = iota
+	manifest
+)
+
+var objectNames = [...]string{"data", "manifest"}
+
+// object is one immutable object of a save.
+type object struct {
+	sent   bool // its upload was begun: copies of the request may arrive for ever
+	stored bool // it is in the store
+	doomed bool // by some HEAD that a collector may have read it is deletable: so it may be deleted from now on
+}
+
+// result is what the caller of a save was told.
+type result uint8
+
+const (
+	pending result = iota
+	succeeded
+	failed
+	unknown
+)
+
+func (r result) String() string { return [...]string{"pending", "ok", "failed", "fate unknown"}[r] }
+
+// phase is where an actor stands in its present operation.
+type phase uint8
+
+const (
+	idle phase = iota
+	uploadingData
+	uploadingManifest
+	sent // a compare-and-swap of HEAD is on its way, perhaps in several copies, or its reply is
+)
+
+// actor is a process. One that is never scheduled again has stopped for ever.
+type actor struct {
+	phase phase
+	step  uint8 // index in its script
+
+	at    head // HEAD as this operation read or wrote it last
+	fresh bool // at is what the store holds now: a compare-and-swap on it would succeed
+	// landed: the request under way was applied. With fresh, HEAD carries its nonce.
+	landed bool
+	taken  uint8 // how often its present operation, an acquisition or a removal, was applied
+
+	late    head // what an abandoned request would still write
+	hasLate bool
+
+	own      head // of an owner: HEAD after its last acknowledged write; its next save starts from it
+	ownFresh bool
+
+	epoch  uint8 // of an owner: its own; of a one-shot save or a removal: the one that it read
+	fence  uint8 // likewise
+	begun  uint8 // the highest checkpoint number that this owner gave out
+	target uint8 // of a tag, untag: the save, plus one
+}
+
+// state is the whole world. It is comparable and holds no pointers, so that it can be hashed and copied.
+type state struct {
+	head   head
+	actors [maxActors]actor
+	saves  [maxSaves]save
+	// The largest numbers that HEAD ever had. They are those that it has, unless a mutant lets HEAD go back.
+	highEpoch, highNumber uint8
+}
+
+func (s *state) number(last uint8) uint8 {
+	if last == 0 {
+		return 0
+	}
+	return s.saves[last-1].number
+}
+
+// newest is the newest retained save of h, plus one; 0: none.
+func (s *state) newest(h head) uint8 {
+	best := uint8(0)
+	for k := range s.saves {
+		if h.retained.has(k) && s.saves[k].number > s.number(best) {
+			best = uint8(k + 1)
+		}
+	}
+	return best
+}

@@ -1,0 +1,126 @@
+package main
+
+// The store: HEAD with its versions, and the immutable objects. A request that was sent may be applied at any later time or never, and
+// more than once; a reply may be lost. Nothing here says whether a sender is still waiting.
+
+// land makes next the HEAD: a write that the store accepts. It returns what it breaks. The caller says what the writer knows of it.
+func (m *model) land(s *state, i int, o op, next head) violation {
+	before := s.head
+	s.head = next
+	for j := range m.cast {
+		a := &s.actors[j]
+		// A request conditioned on an older version can only be refused from now on. "Absent" is the one version that could come back, if HEAD
+		// were ever deleted.
+		absent := m.mutant == removeDeletesHead && next.epoch == 0
+		a.fresh, a.ownFresh = absent && a.at.epoch == 0, false
+		if a.hasLate && m.conditional() && (!absent || a.late.epoch != 1) {
+			a.late, a.hasLate = head{}, false
+		}
+		if m.rereads(s, j) {
+			a.at = head{}
+		}
+	}
+	broken := m.checkWrite(s, i, o, before)
+	switch o.kind {
+	case commit, saveOnce:
+		s.saves[o.save].committed = true
+	case acquire, remove:
+		s.actors[i].taken++
+	}
+	s.highEpoch, s.highNumber = max(s.highEpoch, next.epoch), max(s.highNumber, s.number(next.last))
+	m.doom(s)
+	return broken
+}
+
+// rereads: whatever happens, the actor reads HEAD before it needs one, so what it knew of HEAD makes no difference any more.
+func (m *model) rereads(s *state, j int) bool {
+	a := &s.actors[j]
+	return a.phase == sent && !a.landed && !a.fresh && m.conditional() && m.mutant != blindRebase && m.mutant != removeDeletesHead
+}
+
+// conditional: HEAD is written by compare-and-swap, the protocol's way.
+func (m *model) conditional() bool { return m.mutant != readThenPut }
+
+// doom notes which objects have become deletable. Collectors may list at any time, decide by any HEAD that they ever read, and delete at any later
+// time, so all that matters of them is whether some HEAD so far allows the deletion; that HEAD never has to be the present one.
+func (m *model) doom(s *state) {
+	for k := range m.saves {
+		v := &s.saves[k]
+		if !v.begun() || !m.deletable(s, *v) {
+			continue
+		}
+		for x := range v.objects {
+			if !m.refers(s, k, x) {
+				v.objects[x].doomed = true
+			}
+		}
+	}
+}
+
+// refers reports whether HEAD refers to the key of object x of save k.
+func (m *model) refers(s *state, k, x int) bool {
+	for j := range m.saves {
+		if !s.head.retained.has(j) {
+			continue
+		}
+		if m.sameKey(s, j, k) {
+			return true
+		}
+		if b := s.saves[j].base; x == data && b != 0 && m.sameKey(s, int(b)-1, k) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameKey reports whether two saves name their objects alike. With a nonce in the names they never do.
+func (m *model) sameKey(s *state, j, k int) bool {
+	if j == k {
+		return true
+	}
+	a, b := s.saves[j], s.saves[k]
+	switch m.mutant {
+	case namesWithoutEpoch:
+		return a.number == b.number
+	case namesWithoutNonce:
+		return a.number == b.number && a.epoch == b.epoch
+	}
+	return false
+}
+
+// put is the arrival of a create-if-absent request for object x of save k. An object that exists is left alone, and taken for our own earlier try.
+func (m *model) put(s *state, k, x int) {
+	for j := range m.saves {
+		if s.saves[j].objects[x].stored && m.sameKey(s, j, k) {
+			return
+		}
+	}
+	s.saves[k].objects[x].stored = true
+}
+
+// present reports whether the bytes that a manifest means by object x of save k are there, and stay: see config.adversary.
+func (m *model) present(s *state, k, x int) bool {
+	o := s.saves[k].objects[x]
+	return o.stored && (!m.adversary || !o.doomed)
+}
+
+// storeSteps are what happens to immutable objects by others than their writer.
+func (m *model) storeSteps(s *state, emit emitter) {
+	if m.adversary {
+		return
+	}
+	for k := range m.saves {
+		for x := range s.saves[k].objects {
+			switch o := s.saves[k].objects[x]; {
+			case o.stored && o.doomed:
+				t := m.copyOf(s)
+				t.saves[k].objects[x].stored = false
+				emit(step{actor: uint8(k), act: collectorDeletes, arg: uint8(x)}, t, "")
+			case o.sent && !o.stored:
+				t := m.copyOf(s)
+				m.put(t, k, x)
+				emit(step{actor: uint8(k), act: putArrivesAgain, arg: uint8(x)}, t, "")
+			}
+		}
+	}
+}

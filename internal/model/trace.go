@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// printTrace tells the story of a trace, one step a line.
+func (m *model) printTrace(w io.Writer, trace []step) {
+	var s state
+	for n, want := range trace {
+		found := false
+		before := s
+		m.successors(&before, func(via step, t *state, _ violation) {
+			if via == want && !found {
+				s, found = *t, true
+				m.reduce(&s)
+			}
+		})
+		if !found {
+			panic("a trace that cannot be replayed")
+		}
+		_, _ = fmt.Fprintf(w, "  %3d  %s\n", n+1, m.describe(want, &before, &s))
+	}
+}
+
+func (m *model) describe(v step, before, after *state) string {
+	i := int(v.actor)
+	switch v.act {
+	case collectorDeletes:
+		return fmt.Sprintf("a collector deletes the %s of %s by a HEAD that it read some time", objectNames[v.arg], before.label(i))
+	case putArrivesAgain:
+		return fmt.Sprintf("a copy of the request that uploads the %s of %s arrives", objectNames[v.arg], before.label(i))
+	}
+	who, a := m.names[i], before.actors[i]
+	o, _ := m.current(before, i)
+	what := opNames[o.kind]
+	told := ""
+	if after.actors[i].step != a.step {
+		told = fmt.Sprintf("; its %s has ended", what)
+		if o.kind == commit || o.kind == saveOnce {
+			told = fmt.Sprintf("; its caller is told of %s: %s", before.label(o.save), after.saves[o.save].result)
+		}
+	}
+	switch v.act {
+	case starts, startsFull:
+		if o.kind == commit || o.kind == saveOnce {
+			base := "in full"
+			if b := after.saves[o.save].base; b != 0 {
+				base = "against " + after.label(int(b)-1)
+			}
+			return fmt.Sprintf("%s begins a save, %s, %s", who, after.label(o.save), base)
+		}
+		return fmt.Sprintf("%s reads HEAD and sends: %s", who, what)
+	case dataArrives:
+		return fmt.Sprintf("%s has uploaded the data of %s%s", who, before.label(o.save), told)
+	case manifestArrives:
+		return fmt.Sprintf("%s has uploaded the manifest of %s and sends its commit%s", who, before.label(o.save), told)
+	case aborts:
+		return who + " aborts its save" + told
+	case swapArrives:
+		return fmt.Sprintf("the store applies the %s of %s: %s", what, who, after.describeHead())
+	case okArrives:
+		return who + " hears yes" + told
+	case looks:
+		if told == "" {
+			told = ", finds that it has moved, and sends again on the new version: " + what
+		}
+		return who + " gets no clear answer, reads HEAD" + told
+	case givesUp:
+		return who + " gives up" + told
+	case hearsRefusal:
+		return who + " hears 412 for one copy of its request" + told
+	case hearsNothing:
+		return who + " hears nothing in time" + told
+	case lateArrives:
+		return fmt.Sprintf("a request that %s gave up on arrives, and the store applies it: %s", who, after.describeHead())
+	}
+	return fmt.Sprint(v)
+}
+
+// label names a save by its number in the model and the (epoch, checkpoint) in its objects' names.
+func (s *state) label(k int) string {
+	return fmt.Sprintf("save %c (%d, %d)", 'A'+k, s.saves[k].epoch, s.saves[k].number)
+}
+
+func (s *state) describeHead() string {
+	h := s.head
+	var kept []string
+	for k := range s.saves {
+		if h.retained.has(k) {
+			kept = append(kept, string(rune('A'+k)))
+		}
+	}
+	out := fmt.Sprintf("HEAD epoch %d, last %d, retains {%s}", h.epoch, s.number(h.last), strings.Join(kept, " "))
+	if h.tag != 0 {
+		out += fmt.Sprintf(", tags %c", 'A'+h.tag-1)
+	}
+	if h.removed {
+		out += ", removed"
+	}
+	return out
+}
