@@ -14,7 +14,7 @@ import (
 // An encoded message is walked before it is decoded, because decoding believes what it reads: two bytes are an empty message on the
 // wire and up to 300 in memory, a repeated field may come in a million pieces, a field may come twice. The walk allocates nothing.
 const (
-	// maxGrowth bounds what decoding allocates, in bytes for each encoded one. By this count the sparsest of what tidemark writes needs 12.
+	// maxGrowth bounds what decoding allocates, in bytes for each encoded one. By this count the sparsest of what tidemark writes needs 10.
 	maxGrowth = 16
 	// growthSlack is allowed beyond that, so that the rule never matters for a small message.
 	growthSlack = 64 << 10
@@ -23,7 +23,7 @@ const (
 // What decoding and checking allocate beside the structs and the bytes themselves.
 const (
 	allocOverhead = 16  // an allocation's rounding; a oneof's wrapper
-	growOverhead  = 32  // a pointer or number in a slice that grows by doubling
+	growOverhead  = 48  // a pointer or number in a slice that grows by a quarter: five times its size, over time
 	bytesOverhead = 128 // the same for a slice header, and an entry in a set of names
 )
 
@@ -176,7 +176,9 @@ func (f *field) value(typ protowire.Type, b []byte, budget *int64) (int, error) 
 func (f *field) bytes(v []byte, budget *int64) error {
 	switch {
 	case f.child != nil:
-		*budget -= growOverhead
+		if f.list {
+			*budget -= growOverhead
+		}
 		return f.child.walk(v, budget)
 	case f.kind == protoreflect.BytesKind, f.kind == protoreflect.StringKind:
 		*budget -= 2*int64(len(v)) + allocOverhead // once more as a string that is checked
@@ -187,7 +189,6 @@ func (f *field) bytes(v []byte, budget *int64) error {
 	case !f.list || !f.isVarint():
 		return fmt.Errorf("a %s in wire type %d", f.kind, protowire.BytesType)
 	}
-	*budget -= growOverhead
 	for len(v) > 0 {
 		n, err := f.varint(v)
 		if err != nil {
