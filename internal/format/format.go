@@ -28,7 +28,7 @@ const (
 	// MaxRaw bounds the content of one frame, so that no reader has to allocate more on the word of a store.
 	MaxRaw = 1 << 20
 	// MaxHead and MaxManifest bound what is read of an object before its content is believed.
-	MaxHead     = 64 << 20
+	MaxHead     = 16 << 20 // 80,000 retained checkpoints
 	MaxManifest = 256 << 20
 
 	// maxPack is above what stores take as one object, and keeps offsets far below the end of int64.
