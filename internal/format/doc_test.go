@@ -36,6 +36,7 @@ func TestSpecificationSaysTheLimits(t *testing.T) {
 		return s
 	}
 	for _, row := range []string{
+		fmt.Sprintf("| HEAD object | %d MiB |", MaxHead>>20),
 		fmt.Sprintf("| manifest object | %d MiB |", MaxManifest>>20),
 		fmt.Sprintf("| content of a frame | %s bytes |", group(MaxRaw)),
 		fmt.Sprintf("| pack | %d TiB |", int64(maxPack)>>40),
