@@ -3,7 +3,7 @@
 //
 //	go run ./internal/model          the worlds and the mutants, in seconds
 //	go run ./internal/model -v       with the shortest trace to each mutant's violation
-//	go run ./internal/model -large   larger worlds too, in minutes
+//	go run ./internal/model -large   larger worlds too, in a minute or two
 //
 // # What is modelled
 //
