@@ -3,6 +3,7 @@ package sidecar_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -55,7 +56,7 @@ func play(h http.Handler, req *http.Request) (resp *http.Response, err error) {
 	w := httptest.NewRecorder()
 	defer func() {
 		if r := recover(); r == http.ErrAbortHandler {
-			resp, err = nil, context.Cause(req.Context())
+			resp, err = nil, errors.Join(errors.New("connection reset"), req.Context().Err())
 		} else if r != nil {
 			panic(r)
 		}
@@ -77,6 +78,18 @@ func (u *upstream) count(prefix string) (n int) {
 	defer u.mu.Unlock()
 	for _, path := range u.asked {
 		if strings.HasPrefix(path, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// exactly is how often this and nothing else was asked for.
+func (u *upstream) exactly(path string) (n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, asked := range u.asked {
+		if asked == path {
 			n++
 		}
 	}
@@ -149,7 +162,9 @@ type reply struct {
 	body   string
 }
 
-func (r reply) String() string { return fmt.Sprintf("%d %q %.200q", r.status, r.header.Get("Content-Type"), r.body) }
+func (r reply) String() string {
+	return fmt.Sprintf("%d %q %.200q", r.status, r.header.Get("Content-Type"), r.body)
+}
 
 // ask sends a request straight to the handler, as a good client would; header lines are "Name: value", with Host among them.
 func ask(t *testing.T, h http.Handler, path string, headers ...string) reply {

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -125,8 +126,19 @@ func (s *Server) tokenSource(ctx context.Context, account string, q tokenQuery) 
 		return s.opts.Source(ctx, q.scopes)
 	}
 	return credentials.Metadata(&credentials.MetadataOptions{
-		Host: s.up.host, Account: account, Scopes: q.scopes, Client: s.up.client(q.binding),
+		Host: s.up.host, Account: account, Scopes: q.scopes, Client: s.up.client(q.kind),
 	}), nil
 }
+
+// String names the server by what it stands in front of.
+func (s *Server) String() string {
+	if s.alone != nil {
+		return "sidecar of " + s.alone.account
+	}
+	return "sidecar of " + s.up.host
+}
+
+// Format is String under every verb: fmt would otherwise read fields that change meanwhile.
+func (s *Server) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 var _ http.Handler = (*Server)(nil)

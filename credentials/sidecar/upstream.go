@@ -53,9 +53,9 @@ func (u *upstream) close() {
 	}
 }
 
-// client asks for tokens on behalf of package credentials, which does not know about bindings.
-func (u *upstream) client(binding string) *http.Client {
-	return &http.Client{Transport: marked{u, binding}}
+// client asks for tokens on behalf of package credentials, which knows no kinds of token: query is what asks for one.
+func (u *upstream) client(query string) *http.Client {
+	return &http.Client{Transport: marked{u, query}}
 }
 
 // marked adds to each request what says that this server sent it, so that a server which is its own upstream, by
