@@ -108,7 +108,7 @@ func TestForeignKeysAreRefused(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"", "j", "j/HEAD", "j/manifests/", "j/data/", "k" + manifest[1:], manifest + "/", manifest + "-", "j/" + manifest, "j/manifests/x", "j/manifests/" + e + "-" + c,
+		"", "j", "j/HEAD", e + "-" + c + "-" + n, e + "/" + c + "/main-000000-" + n, "j/manifests/", "j/data/", "k" + manifest[1:], manifest + "/", manifest + "-", "j/" + manifest, "j/manifests/x", "j/manifests/" + e + "-" + c,
 		"j/manifests/" + e + "-" + c + "-" + n[1:], "j/manifests/" + e + "-" + c + "-" + n + "0", "j/manifests/" + e + "-" + c + "-" + strings.ToUpper(n),
 		"j/manifests/" + e + "-" + c + "-" + "g" + n[1:], "j/manifests/" + e[1:] + "-" + c + "-" + n, "j/manifests/0" + e + "-" + c + "-" + n,
 		"j/manifests/+00000000001-" + c + "-" + n, "j/manifests/-00000000001-" + c + "-" + n, "j/manifests/0x0000000001-" + c + "-" + n, "j/manifests/00000000000a-" + c + "-" + n,

@@ -49,7 +49,7 @@ func raw(t testing.TB, m proto.Message) []byte {
 func wantOne(t testing.TB, err, kind error, says string) {
 	t.Helper()
 	for _, k := range []error{ErrForeign, ErrNewer, ErrCorrupt, ErrInvalid} {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != errors.Is(kind, k) {
 			t.Errorf("got %v, want %q and nothing else", err, kind)
 			return
 		}
