@@ -12,7 +12,6 @@ import (
 type authorizedUser struct {
 	endpoint
 	clientID string
-	secret   hidden
 	refresh  hidden
 }
 
@@ -27,7 +26,8 @@ func newAuthorizedUser(f *keyFile, name string, client *http.Client) (Source, er
 	if err != nil {
 		return nil, err
 	}
-	return &authorizedUser{end, f.ClientID, hide(f.ClientSecret), hide(f.RefreshToken)}, nil
+	end.secret = hide(f.ClientSecret)
+	return &authorizedUser{end, f.ClientID, hide(f.RefreshToken)}, nil
 }
 
 func (u *authorizedUser) Identity() string {

@@ -51,7 +51,7 @@ func (f *file) Name() string { return "token file " + f.path }
 func (f *file) Account(context.Context) (string, error) { return f.account, nil }
 
 func (f *file) Fetch(context.Context) (*Token, error) {
-	before, text, err := f.read()
+	before, text, err := readBounded(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		e := f.fail(Misconfigured, err, "see whether who should write it runs, and where it writes")
 		e.settle = settleMissing // a sidecar that starts together with us has not written it yet
@@ -74,16 +74,17 @@ func (f *file) Fetch(context.Context) (*Token, error) {
 	return t, nil
 }
 
-func (f *file) read() (fs.FileInfo, []byte, error) {
-	// A pipe would block the reader for as long as nobody writes, and could be read only once.
-	info, err := os.Stat(f.path)
+// readBounded reads a file that holds a token.
+func readBounded(path string) (fs.FileInfo, []byte, error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err
 	}
+	// A pipe would block the reader for as long as nobody writes, and could be read only once.
 	if !info.Mode().IsRegular() {
 		return nil, nil, errors.New("it is not a regular file")
 	}
-	opened, err := os.Open(f.path)
+	opened, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -19,6 +19,9 @@ type FindOptions struct {
 	Scopes  []string // default: [CloudPlatform] for keys, the machine's own for the metadata server
 	Account string   // which account of the metadata server; default "default"
 
+	// SelfSigned makes a service-account key sign its own tokens, for the scopes, instead of exchanging them.
+	SelfSigned bool
+
 	LookupEnv func(string) (string, bool) // default [os.LookupEnv]
 	Home      string                      // default [os.UserHomeDir]
 	Client    *http.Client                // for all requests; default: clients that keep no connections
@@ -80,7 +83,8 @@ func places() []place {
 // Find looks for credentials in this order, under these names: option, GOOGLE_SERVICE_ACCOUNT_KEY (the JSON
 // of a key), GOOGLE_SERVICE_ACCOUNT and GOOGLE_APPLICATION_CREDENTIALS (the path of one), gcloud (the login
 // of "gcloud auth application-default login"), metadata (GCE_METADATA_HOST, or the metadata server of the
-// machine). It reads and at most probes; it fetches no token. Its error is an [*Error] around a [*FindError].
+// machine). A file may be of any type that [Key] takes; one that runs an executable is accepted only where
+// GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES is 1. Find reads and at most probes; it fetches no token. Its error is an [*Error] around a [*FindError].
 func Find(ctx context.Context, o *FindOptions) (*Found, error) {
 	own := o.withDefaults()
 	var tried []Attempt
@@ -167,7 +171,10 @@ func namedKey(variable string) func(context.Context, *FindOptions) (Source, stri
 }
 
 func (o *FindOptions) key(text []byte, name string) (Source, string, error) {
-	src, err := parseKeyFile(text, KeyOptions{Name: name, Scopes: o.Scopes, Client: o.Client})
+	src, err := parseKeyFile(text, KeyOptions{
+		Name: name, Scopes: o.Scopes, Client: o.Client, SelfSigned: o.SelfSigned,
+		AllowExecutables: o.env("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES") == "1",
+	})
 	return src, "", err
 }
 

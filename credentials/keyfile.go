@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"golang.org/x/oauth2/google/externalaccount"
 )
 
 // keyFile is the JSON in which Google's tools keep credentials, discriminated by its type.
@@ -20,6 +22,22 @@ type keyFile struct {
 	ClientSecret string `json:"client_secret"`
 	RefreshToken string `json:"refresh_token"`
 	Account      string `json:"account"`
+
+	// Of external accounts:
+	Audience                 string                            `json:"audience"`
+	SubjectTokenType         string                            `json:"subject_token_type"`
+	TokenURL                 string                            `json:"token_url"`
+	CredentialSource         *externalaccount.CredentialSource `json:"credential_source"`
+	WorkforcePoolUserProject string                            `json:"workforce_pool_user_project"`
+	UniverseDomain           string                            `json:"universe_domain"`
+	Impersonation            struct {
+		Lifetime int `json:"token_lifetime_seconds"`
+	} `json:"service_account_impersonation"`
+
+	// Of impersonated accounts:
+	ImpersonationURL  string          `json:"service_account_impersonation_url"`
+	Delegates         []string        `json:"delegates"`
+	SourceCredentials json.RawMessage `json:"source_credentials"`
 }
 
 // KeyOptions adjusts the source made of a key. The zero value and a nil pointer are good.
@@ -27,10 +45,20 @@ type KeyOptions struct {
 	Name   string       // what messages call it; default "key"
 	Scopes []string     // default: [CloudPlatform]
 	Client *http.Client // default: one that keeps no connections
+
+	// SelfSigned makes a service-account key sign its own tokens, without any request. They are for Audience,
+	// the URL of a service such as https://storage.googleapis.com/, or if that is empty for the scopes.
+	SelfSigned bool
+	Audience   string
+
+	// AllowExecutables allows an external account to run the program that it names. The program has this
+	// process's rights, so take such a file only from whom you would take a program.
+	AllowExecutables bool
 }
 
-// Key is the source described by the JSON of a service-account key or of a user's login
-// (types service_account and authorized_user).
+// Key is the source described by the JSON of a credentials file, of type service_account, authorized_user,
+// external_account, external_account_authorized_user or impersonated_service_account. The files of the last
+// three say where to send tokens and what to read: check one that you were given before you use it.
 func Key(text []byte, o *KeyOptions) (Source, error) {
 	var own KeyOptions
 	if o != nil {
@@ -53,13 +81,34 @@ func parseKeyFile(text []byte, o KeyOptions) (Source, error) {
 	}
 	switch f.Type {
 	case "service_account":
-		return newServiceAccount(&f, o.Name, o.Scopes, o.Client)
+		return newServiceAccount(&f, o)
 	case "authorized_user":
 		return newAuthorizedUser(&f, o.Name, o.Client)
+	case "external_account":
+		return newExternal(&f, o)
+	case "external_account_authorized_user":
+		return newExternalUser(&f, o.Name, o.Client)
+	case "impersonated_service_account":
+		return newImpersonatedFile(&f, o)
 	case "":
 		return nil, errors.New("it has no type")
 	}
-	return nil, fmt.Errorf("its type %.40q is not supported: use service_account or authorized_user", f.Type)
+	return nil, fmt.Errorf("its type %.40q is not supported: use service_account, authorized_user, external_account, "+
+		"external_account_authorized_user or impersonated_service_account", f.Type)
+}
+
+// newImpersonatedFile is what "gcloud auth application-default login --impersonate-service-account" leaves.
+func newImpersonatedFile(f *keyFile, o KeyOptions) (Source, error) {
+	if len(f.SourceCredentials) == 0 || f.ImpersonationURL == "" {
+		return nil, errors.New("it lacks source_credentials or service_account_impersonation_url")
+	}
+	below := o
+	below.Scopes, below.SelfSigned, below.Audience = nil, false, ""
+	base, err := parseKeyFile(f.SourceCredentials, below)
+	if err != nil {
+		return nil, fmt.Errorf("its source_credentials: %w", err)
+	}
+	return newImpersonated(base, f.ImpersonationURL, ImpersonateOptions{Delegates: f.Delegates, Scopes: o.Scopes, Client: o.Client})
 }
 
 // readKeyFile reads the key at a path that came from outside. What looks like the key itself is not

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -35,7 +34,7 @@ type serviceAccount struct {
 	identify string
 }
 
-func newServiceAccount(f *keyFile, name string, scopes []string, client *http.Client) (Source, error) {
+func newServiceAccount(f *keyFile, o KeyOptions) (Source, error) {
 	if f.ClientEmail == "" || f.PrivateKey == "" {
 		return nil, errors.New("it lacks client_email or private_key")
 	}
@@ -46,20 +45,25 @@ func newServiceAccount(f *keyFile, name string, scopes []string, client *http.Cl
 	if f.TokenURI == "" {
 		f.TokenURI = googleTokenURL
 	}
-	end, err := newEndpoint(client, f.TokenURI, name, f.ClientEmail)
+	end, err := newEndpoint(o.Client, f.TokenURI, o.Name, f.ClientEmail)
 	if err != nil {
 		return nil, err
 	}
+	scopes := slices.Clone(o.Scopes)
 	if len(scopes) == 0 {
 		scopes = []string{CloudPlatform}
 	}
-	return &serviceAccount{
+	account := &serviceAccount{
 		endpoint: end,
 		key:      key,
 		keyID:    f.PrivateKeyID,
-		scopes:   slices.Clone(scopes),
+		scopes:   scopes,
 		identify: identity("service-account", []string{f.TokenURI, f.ClientEmail, fingerprint(f.PrivateKey)}, scopes),
-	}, nil
+	}
+	if o.SelfSigned {
+		return &selfSigned{account, o.Audience}, nil
+	}
+	return account, nil
 }
 
 // parseKey reads a PEM block of PKCS 8, which Google issues, or PKCS 1, which openssl makes of it. What is
@@ -90,31 +94,42 @@ func (s *serviceAccount) Name() string { return s.name }
 func (s *serviceAccount) Account(context.Context) (string, error) { return s.account, nil }
 
 func (s *serviceAccount) Fetch(ctx context.Context) (*Token, error) {
-	assertion, err := s.sign(time.Now())
+	assertion, err := s.assertion(map[string]any{"aud": s.url, "scope": strings.Join(s.scopes, " ")})
 	if err != nil {
-		return nil, s.fail(Misconfigured, errors.New("its private_key cannot sign"), "issue a new key")
+		return nil, err
 	}
 	return s.request(ctx, url.Values{"grant_type": {grantJWT}, "assertion": {assertion}}, assertion)
 }
 
-// sign makes the assertion. It is dated 10 s back, for a server whose clock is behind ours.
-func (s *serviceAccount) sign(now time.Time) (string, error) {
-	issued := now.Add(-10 * time.Second)
+const (
+	// clockLead is how far an assertion is dated back, for a server whose clock is behind ours.
+	clockLead = 10 * time.Second
+
+	// assertionLife is the longest that Google accepts.
+	assertionLife = time.Hour
+)
+
+// assertion is a JWT with these claims, issued by the account and signed with its key.
+func (s *serviceAccount) assertion(claims map[string]any) (string, error) {
+	issued := time.Now().Add(-clockLead)
+	claims["iss"], claims["iat"], claims["exp"] = s.account, issued.Unix(), issued.Add(assertionLife).Unix()
+	text, err := s.sign(claims)
+	if err != nil {
+		return "", s.fail(Misconfigured, errors.New("its private_key cannot sign"), "issue a new key")
+	}
+	return text, nil
+}
+
+func (s *serviceAccount) sign(claims map[string]any) (string, error) {
 	header, err := json.Marshal(map[string]any{"alg": "RS256", "typ": "JWT", "kid": s.keyID})
 	if err != nil {
 		return "", err
 	}
-	claims, err := json.Marshal(map[string]any{
-		"iss":   s.account,
-		"aud":   s.url,
-		"scope": strings.Join(s.scopes, " "),
-		"iat":   issued.Unix(),
-		"exp":   issued.Add(time.Hour).Unix(),
-	})
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
-	text := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(claims)
+	text := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
 	sum := sha256.Sum256([]byte(text))
 	signature, err := rsa.SignPKCS1v15(rand.Reader, s.key, crypto.SHA256, sum[:])
 	if err != nil {
