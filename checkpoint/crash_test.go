@@ -105,6 +105,7 @@ type fate struct {
 	outcome func(late *[]func() error) memstore.Outcome
 	dies    bool // the process is dead after it
 	refused bool // a final no: the operation fails, without effect
+	lasts   bool // every later write has the same fate
 }
 
 func fates() []fate {
@@ -121,6 +122,9 @@ func fates() []fate {
 		{name: "not applied, never reported", outcome: fixed(memstore.Outcome{Hang: true})},
 		{name: "applied, throttled", outcome: fixed(memstore.Outcome{Apply: true, Err: &objstore.Error{Kind: objstore.KindThrottled, Op: "fault"}})},
 		{name: "applied late, reported failed", outcome: func(late *[]func() error) memstore.Outcome {
+			return memstore.Outcome{Err: unavailable, Later: func(apply func() error) { *late = append(*late, apply) }}
+		}},
+		{name: "it and all later writes applied late, reported failed", lasts: true, outcome: func(late *[]func() error) memstore.Outcome {
 			return memstore.Outcome{Err: unavailable, Later: func(apply func() error) { *late = append(*late, apply) }}
 		}},
 		{name: "forbidden", outcome: fixed(memstore.Outcome{Err: &objstore.Error{Kind: objstore.KindPermission, Op: "fault"}}), refused: true},
@@ -155,10 +159,13 @@ func crashAt(t *testing.T, sc scenario, f fate, k int) (more bool) {
 		var late []func() error
 		var hit memstore.Op
 		mem.SetFault(func(op memstore.Op) memstore.Outcome {
-			if op.N != k {
+			later := f.lasts && op.N > k && op.Method == "put"
+			if op.N != k && !later {
 				return memstore.OK
 			}
-			hit = op
+			if op.N == k {
+				hit = op
+			}
 			return f.outcome(&late)
 		})
 		err := sc.run(openMem(t, mem))
@@ -170,11 +177,11 @@ func crashAt(t *testing.T, sc scenario, f fate, k int) (more bool) {
 		}
 		more = true
 		t.Logf("request %d (%s %s): %v", k, hit.Method, hit.Key, err)
-		after := look(t, peer)
-		judge(t, sc, f, err, before, after)
+		judge(t, sc, f, err, before, look(t, peer))
 		for _, apply := range late {
 			_ = apply() // long after everybody gave it up
 		}
+		judge(t, sc, f, err, before, look(t, peer))
 		goesOn(t, mem, peer)
 	})
 	return more && !t.Failed()
@@ -220,7 +227,9 @@ func judge(t *testing.T, sc scenario, f fate, err error, before, after seen) {
 		t.Error("refused, but done")
 	case f.dies && err == nil:
 		t.Error(errUnfinished)
-	case !f.dies && !f.refused && err != nil:
+	case f.lasts && err != nil && !errors.Is(err, ErrOutcomeUnknown) && !same:
+		t.Errorf("reported as failed for certain, and done: %v", err)
+	case !f.dies && !f.refused && !f.lasts && err != nil:
 		t.Errorf("one failed request was not survived: %v", err)
 	}
 }

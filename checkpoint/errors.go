@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tidemark-go/tidemark/internal/format"
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
@@ -25,6 +26,10 @@ var (
 	ErrInvalid     = errors.New("invalid")             // mend the argument
 	ErrNoSpace     = errors.New("no space")            // free space, then again
 )
+
+// ErrOutcomeUnknown refines another kind: the change was sent, and may be visible, now or later, or may have been before others superseded it. Look at
+// the latest checkpoint before acting. An error of a commit, fence or removal that does not match it means: not visible, now or ever.
+var ErrOutcomeUnknown = errors.New("whether it happened is unknown")
 
 var codes = []struct {
 	err  error
@@ -142,6 +147,9 @@ func wrap(err error, op, job string, checkpoint uint64) error {
 		return err
 	}
 	kind, hint := kindOf(err)
+	if errors.Is(err, format.ErrInvalid) {
+		kind = ErrInvalid
+	}
 	if kind == nil {
 		return fmt.Errorf("%s: %w", where(op, job, checkpoint), err)
 	}

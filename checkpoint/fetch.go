@@ -33,14 +33,14 @@ type dest struct {
 
 // fetch writes the content of all targets into their temporary files. It plans in rounds of planFrames, so that memory does not grow with the checkpoint.
 func (r *restorer) fetch(ctx context.Context, targets []*target) error {
-	plan := make(map[format.Hash]*need)
+	plan := make(plan)
 	for _, t := range targets {
 		for i := range t.part.Segments {
 			table, packs, err := r.c.table(ctx, r.m, t.part.Segments[i], format.SegmentLength(t.part, i))
 			if err != nil {
 				return namePart(err, string(t.part.Name))
 			}
-			addNeeds(plan, t, int64(i)*int64(t.part.SegmentSize), table, packs)
+			plan.add(t, int64(i)*int64(t.part.SegmentSize), table, packs)
 			if len(plan) >= planFrames {
 				if err := r.execute(ctx, plan); err != nil {
 					return err
@@ -52,16 +52,28 @@ func (r *restorer) fetch(ctx context.Context, targets []*target) error {
 	return r.execute(ctx, plan)
 }
 
-// addNeeds plans one segment. Chunks are keyed by hash: equal content is fetched once.
-func addNeeds(plan map[format.Hash]*need, t *target, off int64, table *format.Table, packs packs) {
+// plan is what to read, by place: a chunk that several extents refer to is fetched once.
+type plan map[place]*need
+
+// place is where a chunk lies and what its table says of it. Tables that disagree, as hostile ones may, are read and checked each for itself.
+type place struct {
+	pack        uint32
+	offset      uint64
+	stored, raw uint32
+	hash        format.Hash
+}
+
+// add plans one segment, which starts at offset off of its part.
+func (p plan) add(t *target, off int64, table *format.Table, packs packs) {
 	for row := range table.ExtentChunk {
 		e := table.Extent(row)
 		c := table.Chunk(int(e.Chunk))
 		c.Pack = packs.object(c.Pack)
-		n := plan[c.Hash]
+		at := place{c.Pack, c.Offset, c.Stored, c.Raw, c.Hash}
+		n := p[at]
 		if n == nil {
 			n = &need{chunk: c}
-			plan[c.Hash] = n
+			p[at] = n
 		}
 		n.dests = append(n.dests, dest{t, off, e.Start, e.Length})
 		off += int64(e.Length)
@@ -69,7 +81,7 @@ func addNeeds(plan map[format.Hash]*need, t *target, off int64, table *format.Ta
 }
 
 // execute reads the plan's frames in few, large, parallel requests.
-func (r *restorer) execute(ctx context.Context, plan map[format.Hash]*need) error {
+func (r *restorer) execute(ctx context.Context, plan plan) error {
 	needs := make([]*need, 0, len(plan))
 	for _, n := range plan {
 		needs = append(needs, n)

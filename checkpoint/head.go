@@ -69,6 +69,9 @@ type headChange struct {
 	apply func(h *format.Head) error
 	// applied recognises the change in a HEAD that others may have written since.
 	applied func(h *format.Head) bool
+	// never tells, of a HEAD without the change in it, that the change was not in an earlier one either. Nil: it does not matter,
+	// because making the change twice is making it once.
+	never func(h *format.Head) bool
 }
 
 // commitGrace is how long a HEAD write that has been sent is followed after its context ended, so that an
@@ -76,48 +79,96 @@ type headChange struct {
 const commitGrace = 700 * time.Millisecond
 
 // writeHead changes HEAD by compare-and-swap, starting from the state at hand. It is rule 5 of the protocol: what the store answers to a
-// conditional write is believed only if it is yes, or a refusal that comes before writing; everything else is looked up.
+// conditional write is believed only if it is yes, or a refusal of the only try; everything else is looked up. An error that does not match
+// ErrOutcomeUnknown means that the change is not in HEAD and never will be.
 func (j *Job) writeHead(ctx context.Context, at headState, c headChange) (headState, error) {
-	key := format.HeadKey(j.name)
 	retries := backoff{limit: j.store.opts.RetryFor}
-	sent := false // some try of ours may have been applied although we were not told
 	for {
 		next, body, err := j.nextHead(at, c)
 		if err != nil {
 			return headState{}, err
 		}
-		for moved := false; !moved; {
-			if err := j.store.pace(ctx, j.name); err != nil {
-				return headState{}, err
-			}
-			version, err := j.swapHead(ctx, key, body, at.version)
-			if err == nil {
-				return headState{next, version}, nil
-			}
-			if !objstore.Unknown(err) && !sent {
-				return headState{}, err
-			}
-			sent = true
+		now, done, err := j.trySwap(ctx, at, next, body, c, &retries)
+		if err != nil || done {
+			return now, err
+		}
+		// HEAD has moved, so none of our tries can be applied any more. Was one, before it moved?
+		if c.never != nil && !c.never(now.head) {
+			return headState{}, j.refusedInDoubt(now, c)
+		}
+		if err := retries.wait(ctx, errMoved); err != nil {
+			return headState{}, err
+		}
+		at = now
+	}
+}
 
-			now, readErr := j.lookAgain(ctx)
-			switch {
-			case readErr != nil:
-				return headState{}, &Error{Kind: ErrUnavailable, Op: c.op, Job: j.name, Object: key, Err: fmt.Errorf("whether it happened is unknown: %w; then %w", err, readErr),
-					Hint: "look at the latest checkpoint before trying again"}
-			case now.head != nil && bytes.Equal(now.head.Nonce, next.Nonce), now.head != nil && c.applied(now.head):
-				return now, nil
-			case now.head == nil && at.head != nil:
-				return headState{}, &Error{Kind: ErrCorrupt, Op: c.op, Job: j.name, Object: key, Err: errors.New("HEAD has disappeared; nothing of tidemark deletes it")}
-			case now.version != at.version:
-				at, moved = now, true
-			case !objstore.Unknown(err):
-				return headState{}, err
-			}
-			if waitErr := retries.wait(ctx, err); waitErr != nil {
-				return headState{}, waitErr
-			}
+var errMoved = errors.New("others keep changing the job")
+
+// trySwap sends one write until it is known to be applied (done), or HEAD is known to have moved without it.
+func (j *Job) trySwap(ctx context.Context, at headState, next *format.Head, body []byte, c headChange, retries *backoff) (now headState, done bool, err error) {
+	sent := false // a try of ours may have been applied, or may still be
+	fail := func(err error) (headState, bool, error) {
+		if sent {
+			err = j.inDoubt(c.op, err)
+		}
+		return headState{}, false, err
+	}
+	for {
+		if err := j.store.pace(ctx, j.name); err != nil {
+			return fail(err)
+		}
+		version, err := j.swapHead(ctx, format.HeadKey(j.name), body, at.version)
+		switch {
+		case err == nil:
+			return headState{next, version}, true, nil
+		case !objstore.Unknown(err) && !sent:
+			return fail(err)
+		}
+		sent = true
+
+		now, readErr := j.lookAgain(ctx)
+		switch {
+		case readErr != nil:
+			return fail(fmt.Errorf("%w; then %w", err, readErr))
+		case now.head != nil && (bytes.Equal(now.head.Nonce, next.Nonce) || c.applied(now.head)):
+			return now, true, nil
+		case now.head == nil && at.head != nil:
+			return fail(&Error{Kind: ErrCorrupt, Op: c.op, Job: j.name, Object: format.HeadKey(j.name), Err: errors.New("HEAD has disappeared; nothing of tidemark deletes it")})
+		case now.version != at.version:
+			return now, false, nil
+		case !objstore.Unknown(err):
+			return fail(err)
+		}
+		if waitErr := retries.wait(ctx, err); waitErr != nil {
+			return fail(waitErr)
 		}
 	}
+}
+
+// inDoubt marks an error after which the change may be in HEAD, now or later.
+func (j *Job) inDoubt(op string, err error) error {
+	kind, _ := kindOf(err)
+	if kind == nil || errors.Is(kind, ErrNotFound) {
+		kind = ErrUnavailable
+	}
+	return &Error{Kind: kind, Op: op, Job: j.name, Object: format.HeadKey(j.name), Err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err),
+		Hint: "look at the latest checkpoint before trying again"}
+}
+
+// refusedInDoubt is the end of a change that others may have seen before they undid it.
+func (j *Job) refusedInDoubt(now headState, c headChange) error {
+	err := c.apply(cloneHead(now.head))
+	kind := ErrConflict
+	var e *Error
+	if errors.As(err, &e) {
+		kind = e.Kind
+	}
+	if err == nil {
+		err = fmt.Errorf("%s has the job now", now.head.Owner)
+	}
+	return &Error{Kind: kind, Op: c.op, Job: j.name, Err: fmt.Errorf("%w: it may have been made and superseded: %w", ErrOutcomeUnknown, err),
+		Hint: "go on from the latest checkpoint"}
 }
 
 func (j *Job) nextHead(at headState, c headChange) (*format.Head, []byte, error) {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -177,9 +178,14 @@ func (j *Job) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	read := at.head
 	_, err = j.writeHead(ctx, at, headChange{
 		op: "remove",
 		apply: func(h *format.Head) error {
+			// Whoever takes or revives the job meanwhile has not asked for a removal.
+			if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {
+				return &Error{Kind: ErrConflict, Op: "remove", Job: j.name, Err: fmt.Errorf("%s took the job meanwhile", h.Owner), Hint: "stop the owner, then remove the job again"}
+			}
 			// A new epoch, so that the running owner is fenced and its objects become collectable.
 			h.Epoch++
 			h.Fence, h.Owner = newNonce(), "removed"
@@ -187,6 +193,7 @@ func (j *Job) Remove(ctx context.Context) error {
 			return nil
 		},
 		applied: func(h *format.Head) bool { return h.Removed },
+		never:   func(h *format.Head) bool { return h.Epoch <= read.Epoch },
 	})
 	return wrap(err, "remove", j.name, 0)
 }

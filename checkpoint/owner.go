@@ -59,6 +59,8 @@ func (s *Store) Acquire(ctx context.Context, job string, opts *AcquireOptions) (
 			return nil
 		},
 		applied: func(h *format.Head) bool { return bytes.Equal(h.Fence, owner.fence) },
+		// Somebody who took the job after us is not to be fenced by a second try of ours.
+		never: func(h *format.Head) bool { return h.Epoch <= epochOf(at)+1 },
 	})
 	if err != nil {
 		return nil, wrap(err, "acquire", job, 0)
@@ -76,6 +78,8 @@ func (j *Job) readOrProbe(ctx context.Context) (headState, error) {
 	}
 	return at, err
 }
+
+func epochOf(at headState) uint64 { return at.head.GetEpoch() }
 
 // takeEpoch makes h the HEAD of a new owner, reviving a removed job.
 func takeEpoch(h *format.Head, fence []byte, owner string) {
@@ -177,6 +181,7 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained) (
 			return nil
 		},
 		applied: func(h *format.Head) bool { return isCommitted(h, r) },
+		never:   func(h *format.Head) bool { return o.stillOwns(h) == nil || neverCommitted(h, r) },
 	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -210,6 +215,11 @@ func isCommitted(h *format.Head, r *format.Retained) bool {
 		return bytes.Equal(h.Retained[i].ManifestNonce, r.ManifestNonce)
 	}
 	return false
+}
+
+// neverCommitted tells, of a HEAD without the commit in it, that no earlier one had it: checkpoint numbers only grow, and each belongs to one manifest.
+func neverCommitted(h *format.Head, r *format.Retained) bool {
+	return h.GetLast().GetCheckpoint() <= r.Id.Checkpoint || findRetained(h, r.Id.Checkpoint) >= 0
 }
 
 func appendRetained(h *format.Head, r *format.Retained, tag string) error {

@@ -218,7 +218,7 @@ func (ps *partSaver) place(i, n int) error {
 	hash := format.Sum(content)
 	at := new(format.Location)
 	ps.part.Segments = append(ps.part.Segments, &format.Segment{Where: &format.Segment_Stored{Stored: at}, Objects: ps.index})
-	ps.w.job.store.tables.Add(hash, content)
+	ps.w.job.store.tables.add(hash, content)
 	return ps.w.packs.addTable(ps.ctx, &pendingTable{frame: frame, hash: hash, raw: len(content), part: string(ps.part.Name), segment: i, at: at})
 }
 

@@ -218,7 +218,7 @@ func (c *Checkpoint) table(ctx context.Context, m *format.Manifest, s *format.Se
 
 // tableContent fetches a table together with those that lie behind it in the pack, and remembers them all.
 func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *format.Location) ([]byte, error) {
-	if b, ok := c.job.store.tables.Get(format.Hash(l.Hash)); ok {
+	if b, ok := c.job.store.tables.get(format.Hash(l.Hash)); ok {
 		return b, nil
 	}
 	run := neighbours(m, l)
@@ -247,7 +247,7 @@ func (c *Checkpoint) rememberTable(buf []byte, start uint64, l *format.Location)
 		return nil, err
 	}
 	content = slices.Clone(content) // it may be a piece of buf
-	c.job.store.tables.Add(format.Hash(l.Hash), content)
+	c.job.store.tables.add(format.Hash(l.Hash), content)
 	return content, nil
 }
 

@@ -88,7 +88,7 @@ func (c *Checkpoint) selectTargets(m *format.Manifest, prefix, match string) ([]
 			switch {
 			case ok:
 				name = below
-			case name == prefix:
+			case name == prefix && p.Kind != format.Part_DIRECTORY:
 				name = path.Base(name)
 			default:
 				continue
@@ -278,6 +278,11 @@ func (r *restorer) finish(t *target) error {
 	default:
 		if err := r.attributes(t.temp, t.part); err != nil {
 			return err
+		}
+		if !r.force {
+			if _, err := r.root.Lstat(t.name); err == nil {
+				return fmt.Errorf("%s is there already: two parts have one name on this file system: %w", t.name, fs.ErrExist)
+			}
 		}
 		if err := r.root.Rename(t.temp, t.name); err != nil {
 			return err

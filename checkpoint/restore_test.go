@@ -93,6 +93,7 @@ func TestRestoreSelects(t *testing.T) {
 		{"", "db/**", "db/1.sst db/log db/sub/2.sst"},
 		{"", "**/*.sst", "db/1.sst db/sub/2.sst"},
 		{"map", "", "map"},
+		{"db/sub", "", "2.sst"},
 		{"", "ma?", "map"},
 	}
 	for _, tt := range tests {
@@ -295,4 +296,22 @@ func TestRetiredUnderAReader(t *testing.T) {
 	}
 	_, err := c.RestoreDir(context.Background(), "", filepath.Join(t.TempDir(), "x"), nil)
 	wantKind(t, err, ErrRetired)
+}
+
+// Files of some hundred KiB have tables of their own; those of all files together are read in a few requests.
+func TestRequestsOfARestoreOfManyFiles(t *testing.T) {
+	mem := memstore.New()
+	state := files{}
+	for i := range 120 {
+		state[fmt.Sprintf("f%03d", i)] = noise(uint64(i), 300_000)
+	}
+	mustSave(t, openMem(t, mem), "j", state)
+	report, err := mustFind(t, mustJob(t, openMem(t, mem), "j"), "latest").RestoreDir(context.Background(), "", t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 36 MB in packs of 8 MiB, the manifest, and the tables.
+	if report.Requests.Get > 10 {
+		t.Errorf("%d reads", report.Requests.Get)
+	}
 }

@@ -45,9 +45,9 @@ const (
 
 	// cachedManifests is how many manifests a store remembers: those of the jobs that it saves, each the base of its next checkpoint.
 	cachedManifests = 8
-	// cachedTables is how many segment tables a store remembers, at about 70 KiB each: enough for the next checkpoint of half a GiB
-	// of state to be compared without a read.
-	cachedTables = 32
+	// cachedTables is how many bytes of segment tables a store remembers, at about 70 KiB for each full segment: enough for the next checkpoint of
+	// half a GiB of state to be compared without a read.
+	cachedTables = 2 << 20
 )
 
 // Store is a place where jobs keep their checkpoints. Safe for concurrent use; open one per process and store.
@@ -58,7 +58,7 @@ type Store struct {
 	opts      Options
 	buffers   *buffers
 	manifests *lru.Cache[format.Hash, *format.Manifest]
-	tables    *lru.Cache[format.Hash, []byte]
+	tables    *tableCache
 
 	mu       sync.Mutex
 	headNext map[string]time.Time // by job: when its HEAD may be written again
@@ -111,7 +111,7 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, err := lru.New[format.Hash, []byte](cachedTables)
+	tables, err := newTableCache(cachedTables)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,10 @@ import (
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
-const maxTag = 200
+const (
+	maxTag   = 200
+	maxLease = 366 * 24 * time.Hour // what is meant to last longer is a tag
+)
 
 func checkTag(tag string) error {
 	refuse := func(why string) error {
@@ -137,8 +140,9 @@ type Lease struct {
 
 // Pin keeps the checkpoint from being retired until the lease is released or ttl has passed on the clock of whoever trims.
 func (c *Checkpoint) Pin(ctx context.Context, holder string, ttl time.Duration) (*Lease, error) {
-	if ttl <= 0 {
-		return nil, &Error{Kind: ErrInvalid, Op: "pin", Job: c.job.name, Checkpoint: c.info.Checkpoint, Err: fmt.Errorf("a lease of %s pins nothing", ttl)}
+	if ttl <= 0 || ttl > maxLease {
+		return nil, &Error{Kind: ErrInvalid, Op: "pin", Job: c.job.name, Checkpoint: c.info.Checkpoint, Err: fmt.Errorf("a lease of %s; it has to be positive and at most %s", ttl, maxLease),
+			Hint: "tag what is to be kept for good"}
 	}
 	at, err := c.job.existing(ctx, "pin")
 	if err != nil {

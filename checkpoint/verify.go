@@ -69,9 +69,10 @@ type expectation struct {
 	checkpoint uint64
 }
 
+// chunkAt is a chunk as a table describes it, across checkpoints.
 type chunkAt struct {
-	pack   format.Nonce
-	offset uint64
+	pack format.Nonce
+	place
 }
 
 func (v *verifier) problem(p Problem) { v.report.Problems = append(v.report.Problems, p) }

@@ -32,7 +32,8 @@ func (v *verifier) data(ctx context.Context, c loaded) error {
 			for row := range t.ChunkPack {
 				chunk := t.Chunk(row)
 				chunk.Pack = packs.object(chunk.Pack)
-				at := chunkAt{format.Nonce(c.m.Objects[chunk.Pack].Nonce), chunk.Offset}
+				// The index of the pack is the manifest's own; its nonce is everybody's.
+				at := chunkAt{format.Nonce(c.m.Objects[chunk.Pack].Nonce), place{0, chunk.Offset, chunk.Stored, chunk.Raw, chunk.Hash}}
 				if !v.seen[at] {
 					v.seen[at] = true
 					batch = append(batch, wanted{chunk, string(p.Name)})
@@ -85,8 +86,11 @@ func (v *verifier) chunks(ctx context.Context, c loaded, batch []wanted) error {
 
 func (v *verifier) read(ctx context.Context, c loaded, run []wanted, buf []byte) error {
 	o, start := c.m.Objects[run[0].chunk.Pack], run[0].chunk.Offset
-	last := run[len(run)-1].chunk
-	b := buf[:last.Offset+uint64(last.Stored)-start]
+	var end uint64
+	for _, w := range run {
+		end = max(end, w.chunk.Offset+uint64(w.chunk.Stored))
+	}
+	b := buf[:end-start]
 	if err := c.readPack(ctx, o, start, b, run[0].part); err != nil {
 		if v.damage(err, "chunk", c, run[0].part) {
 			return nil

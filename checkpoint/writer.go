@@ -93,8 +93,8 @@ func (w *Writer) fail(kind error, part string, err error, hint string) error {
 
 func (w *Writer) wrap(err error) error { return wrap(err, "save", w.job.name, w.id.Checkpoint) }
 
-// Commit makes the checkpoint visible, atomically. After an error it is not visible, with one exception: an error that says its fate is unknown (the
-// store could not be asked any more) leaves it to Latest to tell.
+// Commit makes the checkpoint visible, atomically. After an error it is not visible and never will be; only an error that matches ErrOutcomeUnknown
+// leaves it to Latest to tell.
 //
 // A crash before the last step leaves objects that nothing refers to, for Collect; a crash after it leaves a committed checkpoint.
 func (w *Writer) Commit(ctx context.Context) (Info, error) {
