@@ -31,6 +31,9 @@ type StorageOptions struct {
 	// RateLimit answers 429 to a second change of the same object name within a second.
 	RateLimit bool
 
+	// Bucket is what every bucket says of its settings.
+	Bucket BucketSettings
+
 	// AutoCreate lets buckets spring into being on first use, instead of answering 404.
 	AutoCreate bool
 }

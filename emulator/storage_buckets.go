@@ -15,18 +15,18 @@ type bucketResource struct {
 	Metageneration string `json:"metageneration"`
 	Location       string `json:"location"`
 	LocationType   string `json:"locationType"`
-	StorageClass   string `json:"storageClass"`
 	ETag           string `json:"etag"`
 	Created        string `json:"timeCreated"`
 	Updated        string `json:"updated"`
+	shownSettings
 }
 
-// resource shows a bucket, whose attributes nobody can change.
-func (b *bucket) resource(r *http.Request) bucketResource {
+// show is a bucket, whose attributes nobody can change.
+func (s *Storage) show(b *bucket, r *http.Request) bucketResource {
 	return bucketResource{
 		Kind: "storage#bucket", ID: b.name, Name: b.name, SelfLink: origin(r) + "storage/v1/b/" + b.name,
-		ProjectNumber: "0", Metageneration: "1", Location: "US-CENTRAL1", LocationType: "region", StorageClass: "STANDARD",
-		ETag: "CAE=", Created: stamp(b.created), Updated: stamp(b.created),
+		ProjectNumber: "0", Metageneration: "1", Location: "US-CENTRAL1", LocationType: "region",
+		ETag: "CAE=", Created: stamp(b.created), Updated: stamp(b.created), shownSettings: s.opts.Bucket.shown(),
 	}
 }
 
@@ -40,7 +40,7 @@ func (s *Storage) getBucket(w http.ResponseWriter, r *http.Request, c *call) err
 	if b == nil {
 		return errNoBucket()
 	}
-	reply(w, http.StatusOK, b.resource(r))
+	reply(w, http.StatusOK, s.show(b, r))
 	return nil
 }
 
@@ -64,7 +64,7 @@ func (s *Storage) insertBucket(w http.ResponseWriter, r *http.Request, _ *call) 
 	if known {
 		return errConflict("Your previous request to create the named bucket succeeded and you already own it.")
 	}
-	reply(w, http.StatusOK, b.resource(r))
+	reply(w, http.StatusOK, s.show(b, r))
 	return nil
 }
 
@@ -91,7 +91,7 @@ func (s *Storage) listBuckets(w http.ResponseWriter, r *http.Request, _ *call) e
 	names := slices.Sorted(maps.Keys(s.buckets))
 	items := make([]bucketResource, len(names))
 	for i, name := range names {
-		items[i] = s.buckets[name].resource(r)
+		items[i] = s.show(s.buckets[name], r)
 	}
 	s.mu.RUnlock()
 	reply(w, http.StatusOK, struct {
