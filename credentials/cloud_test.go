@@ -135,7 +135,7 @@ func TestExternalAccount(t *testing.T) {
 		"executable": {"executable": object{"command": script(t,
 			`[ "$GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE" = "`+pool+`" ] && echo '`+answer+`'; echo PLANTED >&2`)}},
 		"output file": {"executable": object{"command": script(t, "exit 1"), "output_file": put(t, "out", cached, 0o600)}},
-		"AWS": {"environment_id": "aws1", "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"},
+		"AWS":         {"environment_id": "aws1", "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cloud := federated(t)
@@ -255,14 +255,14 @@ func TestExternalAccountFailures(t *testing.T) {
 		"sign-in page":       {object{"url": page.URL + "/page"}, nil, credentials.ErrUnavailable, "proxy"},
 		"redirect":           {object{"url": page.URL + "/moved"}, nil, credentials.ErrUnavailable, "302"},
 		"provider denies":    {object{"url": page.URL + "/denied?PLANTED"}, nil, credentials.ErrRefused, "403"},
-		"provider busy":      {object{"url": page.URL + "/busy"}, nil, credentials.ErrUnavailable, "503"},
+		"provider busy":      {object{"url": page.URL + "/busy"}, nil, credentials.ErrUnavailable, "Service Unavailable"},
 		"nobody there":       {object{"url": "http://127.0.0.1:1/"}, nil, credentials.ErrUnavailable, "refused"},
 		"exit code":          {run("echo PLANTED >&2; exit 3"), nil, credentials.ErrUnavailable, "exit code 3"},
 		"no JSON":            {run("echo PLANTED"), nil, credentials.ErrUnavailable, "not a JSON"},
 		"says it failed":     {run(`echo '{"version":1,"success":false,"code":"401","message":"log in again"}'`), nil, credentials.ErrUnavailable, "401 log in again"},
 		"floods":             {run("while echo PLANTED; do :; done"), nil, credentials.ErrUnavailable, "more than"},
 		"no program":         {object{"executable": object{"command": "/does/not/exist"}}, nil, credentials.ErrMisconfigured, "no such file"},
-		"exchange is down":   {good, status(503), credentials.ErrUnavailable, "/v1/token"},
+		"exchange is down":   {good, status(503), credentials.ErrUnavailable, "Service Unavailable"},
 		"exchange throttles": {good, status(429), credentials.ErrUnavailable, "/v1/token"},
 		"a page instead":     {good, []emulator.Fault{{Then: emulator.Then{Effect: emulator.EffectHTML, Status: 200}}}, credentials.ErrUnavailable, "proxy"},
 		"broken answer":      {good, []emulator.Fault{{Then: emulator.Then{Effect: emulator.EffectTruncate, Bytes: 40}}}, credentials.ErrUnavailable, "not valid JSON"},
@@ -280,7 +280,7 @@ func TestExternalAccountFailures(t *testing.T) {
 			if strings.Contains(err.Error(), "PLANTED") || strings.Contains(err.Error(), "\n") || len(err.Error()) > 700 {
 				t.Errorf("the error quotes an answer: %v", err)
 			}
-			if e, _ := errors.AsType[*credentials.Error](err); strings.Contains(err.Error(), "503") && e.RetryAfter != 7*time.Second {
+			if e, _ := errors.AsType[*credentials.Error](err); strings.Contains(err.Error(), "Service Unavailable") && e.RetryAfter != 7*time.Second {
 				t.Errorf("Retry-After is %v", e.RetryAfter)
 			}
 		})
