@@ -8,7 +8,7 @@ import (
 )
 
 // endless are the verbs whose examples run until somebody stops them, or for a minute; scripts and tests of their own run them.
-var endless = map[string]bool{"emulator": true, "demo": true, "token": true}
+var endless = map[string]bool{"emulator": true, "metadata": true, "demo": true, "token": true}
 
 // TestExamplesWork runs the examples of every verb's help, in the order of the verbs, on one store.
 func TestExamplesWork(t *testing.T) {

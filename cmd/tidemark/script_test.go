@@ -25,12 +25,15 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":      exits,
-			"flip":       flip,
-			"random":     random,
-			"cloud":      startCloud,
-			"stop-cloud": stopCloud(map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}),
-			"faults":     setFaults,
+			"exits":        exits,
+			"flip":         flip,
+			"random":       random,
+			"cloud":        startCloud,
+			"stop-cloud":   stopCloud(map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}),
+			"faults":       setFaults,
+			"sidecar":      startSidecar,
+			"ask":          askSidecar,
+			"stop-sidecar": stopSidecar,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("STORE", "file://"+filepath.ToSlash(filepath.Join(env.WorkDir, "store")))
@@ -39,6 +42,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GORACE", noSleepAtExit)
 			env.Values[cloudKey{}] = &scriptCloud{}
+			env.Values[sidecarKey{}] = &scriptSidecar{}
 			return nil
 		},
 	})

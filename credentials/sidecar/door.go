@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -94,5 +95,5 @@ func (s *Server) flavored(w http.ResponseWriter, r *http.Request, probe bool) bo
 }
 
 func (s *Server) refused(r *http.Request, why string) {
-	s.opts.Logger.Debug("request refused", "why", why, "remote", r.RemoteAddr, "host", r.Host, "path", r.URL.Path)
+	s.refusals.log(s.opts.Logger, slog.LevelDebug, "request refused", "why", why, "remote", r.RemoteAddr, "host", r.Host, "path", r.URL.Path)
 }

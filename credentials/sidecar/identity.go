@@ -30,12 +30,13 @@ func (s *Server) serveIdentity(w http.ResponseWriter, r *http.Request, account s
 			query.Set("licenses", "TRUE")
 		}
 	}
-	if s.alone != nil {
-		s.text(w, http.StatusNotFound, "identity tokens need an upstream metadata server, and this one stands alone")
-		return
-	}
-	src := &identitySource{up: s.up, account: account, query: query.Encode()}
-	t, _, err := s.find(r.Context(), account, src.Identity(), func(context.Context) (credentials.Source, error) { return src, nil })
+	key := "identity " + account + " " + query.Encode()
+	t, _, err := s.find(r.Context(), account, key, func(context.Context) (credentials.Source, error) {
+		if s.alone != nil {
+			return credentials.IDToken(s.alone.source, asked.Get("audience"))
+		}
+		return &identitySource{up: s.up, account: account, query: query.Encode()}, nil
+	})
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"path"
@@ -169,8 +170,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= http.StatusInternalServerError {
 		s.count.failed.Add(1)
 	}
-	if r.Context().Err() == nil && !errors.Is(err, errBusy) {
-		s.opts.Logger.Warn("request failed", "path", r.URL.Path, "status", status, "error", err)
+	if r.Context().Err() == nil { // else the client has left, which is nobody's failure
+		s.complaints.log(s.opts.Logger, slog.LevelWarn, "request failed", "path", r.URL.Path, "status", status, "error", err)
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))

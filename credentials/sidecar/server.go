@@ -27,6 +27,8 @@ type Server struct {
 	subscribe slots
 	count     counters
 
+	complaints, refusals complaints
+
 	ctx     context.Context // ends the background work
 	cancel  context.CancelFunc
 	ending  context.Context // ends subscriptions

@@ -16,6 +16,7 @@ import (
 
 // standalone is what can be said of an account and its project without a machine.
 type standalone struct {
+	source  credentials.Source
 	account string
 	tree    directory
 }
@@ -33,7 +34,7 @@ func newStandalone(ctx context.Context, o *Options) (*standalone, error) {
 		scopes = []string{credentials.CloudPlatform}
 	}
 	email := credentials.AccountOf(ctx, src)
-	account := directory{"aliases": []string{"default"}, "scopes": scopes, "token": nil}
+	account := directory{"aliases": []string{"default"}, "identity": nil, "scopes": scopes, "token": nil}
 	accounts := directory{"default": account}
 	if email != "" {
 		account["email"] = email
@@ -43,7 +44,7 @@ func newStandalone(ctx context.Context, o *Options) (*standalone, error) {
 	if o.Project != "" {
 		project["project-id"] = o.Project
 	}
-	return &standalone{email, directory{
+	return &standalone{src, email, directory{
 		"instance": directory{"attributes": directory{}, "service-accounts": accounts},
 		"project":  project,
 		"universe": directory{"universe-domain": "googleapis.com"},

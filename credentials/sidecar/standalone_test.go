@@ -52,7 +52,7 @@ func TestStandingAlone(t *testing.T) {
 			"instance/":                            "attributes/\nservice-accounts/\n",
 			"instance/?alt=json":                   `["attributes/","service-accounts/"]`,
 			accounts:                               "default/\n" + email + "/\n",
-			account:                                "aliases\nemail\nscopes\ntoken\n",
+			account:                                "aliases\nemail\nidentity\nscopes\ntoken\n",
 			account + "email":                      email,
 			account + "scopes":                     "s1\ns2\n",
 			account + "aliases":                    "default\n",

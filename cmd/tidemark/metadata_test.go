@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+type sidecarKey struct{}
+
+// scriptSidecar is the `tidemark metadata serve` of one script, if it has one.
+type scriptSidecar struct {
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	ready  sidecarReady
+}
+
+// startSidecar runs `tidemark metadata serve ARG...` beside the script: sidecar ARG... It writes the line that it prints to
+// the file ready.json, and sets $SIDECAR to its address.
+func startSidecar(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: sidecar ARG...")
+	}
+	s := ts.Value(sidecarKey{}).(*scriptSidecar)
+	if s.cmd != nil {
+		ts.Fatalf("there is a sidecar already")
+	}
+	s.stderr.Reset()
+	cmd := exec.Command("tidemark", append([]string{"metadata", "serve"}, args...)...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &s.stderr
+	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "GORACE=" + noSleepAtExit}
+	for _, name := range []string{"GCE_METADATA_HOST", "GOOGLE_APPLICATION_CREDENTIALS"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	stdout, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	s.cmd = cmd
+	ts.Defer(func() {
+		if s.cmd != nil {
+			ts.Check(s.stop())
+		}
+	})
+	s.ready = sidecarReady{}
+	if err := json.NewDecoder(stdout).Decode(&s.ready); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		s.cmd = nil
+		ts.Fatalf("the sidecar's first line: %v: %s", err, &s.stderr)
+	}
+	line, err := json.Marshal(s.ready)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("ready.json"), line, 0o600))
+	ts.Setenv("SIDECAR", s.ready.Address)
+}
+
+func (s *scriptSidecar) stop() error {
+	cmd := s.cmd
+	s.cmd = nil
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("tidemark metadata serve: %w: %s", err, &s.stderr)
+	}
+	return nil
+}
+
+// stopSidecar ends the sidecar, leaves its log in the file sidecar.log, and fails unless it ended well: stop-sidecar
+func stopSidecar(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: stop-sidecar")
+	}
+	s := ts.Value(sidecarKey{}).(*scriptSidecar)
+	ts.Check(s.stop())
+	ts.Check(os.WriteFile(ts.MkAbs("sidecar.log"), s.stderr.Bytes(), 0o600))
+}
+
+// askSidecar sends a request to the sidecar and checks its status: ask STATUS PATH [Header:value...]. The body goes to the file
+// body. A PATH that starts with status: goes to the address of --status.
+func askSidecar(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: ask STATUS PATH [Header:value...]")
+	}
+	s := ts.Value(sidecarKey{}).(*scriptSidecar)
+	base, path := s.ready.URL, args[1]
+	if rest, ok := strings.CutPrefix(path, "status:"); ok {
+		base, path = s.ready.StatusURL, rest
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	if socket, ok := strings.CutPrefix(s.ready.Address, "unix:"); ok {
+		base = "http://localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", ts.MkAbs(socket))
+		}
+	}
+	req, err := http.NewRequest(http.MethodGet, base+path, nil)
+	ts.Check(err)
+	req.Header.Set("Metadata-Flavor", "Google")
+	for _, line := range args[2:] {
+		name, value, _ := strings.Cut(line, ":")
+		req.Header.Set(name, value)
+		if name == "Host" {
+			req.Host = value
+		}
+	}
+	client := http.Client{Transport: transport, Timeout: 20 * time.Second}
+	res, err := client.Do(req)
+	ts.Check(err)
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Check(res.Body.Close())
+	ts.Check(os.WriteFile(ts.MkAbs("body"), body, 0o600))
+	if fmt.Sprint(res.StatusCode) != args[0] {
+		ts.Fatalf("%s: HTTP %d, want %s: %s", path, res.StatusCode, args[0], body)
+	}
+}
