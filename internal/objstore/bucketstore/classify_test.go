@@ -72,11 +72,11 @@ func everyOp(ctx context.Context, s *Store) map[string]error {
 }
 
 const (
-	js    = "application/json; charset=UTF-8"
-	html  = "text/html; charset=UTF-8"
-	page  = "<!DOCTYPE html>\n<html><title>502 Bad Gateway</title><body>invalid token? no such object: x</body></html>"
-	xml   = "application/xml"
-	nginx = "<html>\r\n<head><title>404 Not Found</title></head><body><center>nginx</center></body></html>"
+	js      = "application/json; charset=UTF-8"
+	html    = "text/html; charset=UTF-8"
+	page    = "<!DOCTYPE html>\n<html><title>502 Bad Gateway</title><body>invalid token? no such object: x</body></html>"
+	xmlText = "application/xml"
+	nginx   = "<html>\r\n<head><title>404 Not Found</title></head><body><center>nginx</center></body></html>"
 )
 
 func jsonError(status int, reason, message string) string {
@@ -100,7 +100,7 @@ func TestAnswers(t *testing.T) {
 		{"403", 403, js, jsonError(403, "forbidden", denied), objstore.KindPermission, nil, "storage.objects.get for flow@acme"},
 		{"403 of a download", 403, html, denied, objstore.KindPermission, nil, "storage.objects.get for flow@acme"},
 		{
-			"403 in XML", 403, xml, "<?xml version='1.0' encoding='UTF-8'?><Error><Code>AccessDenied</Code><Message>Access denied.</Message><Details>" + denied + "</Details></Error>",
+			"403 in XML", 403, xmlText, "<?xml version='1.0' encoding='UTF-8'?><Error><Code>AccessDenied</Code><Message>Access denied.</Message><Details>" + denied + "</Details></Error>",
 			objstore.KindPermission, nil, "storage.objects.get for flow@acme",
 		},
 		{"403 for nobody", 403, js, jsonError(403, "forbidden", strings.Replace(denied, "flow@acme.iam.gserviceaccount.com", "Anonymous caller", 1)), objstore.KindPermission, nil, "for Anonymous caller"},
@@ -113,7 +113,7 @@ func TestAnswers(t *testing.T) {
 			"put": objstore.KindInvalid, "list": objstore.KindInvalid, "dirs": objstore.KindInvalid, "delete": objstore.KindUnknown,
 		}, ""},
 		{"404 bucket", 404, js, jsonError(404, "notFound", "The specified bucket does not exist."), objstore.KindInvalid, nil, "bucket does not exist"},
-		{"404 bucket in XML", 404, xml, "<?xml version='1.0'?><Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist.</Message></Error>", objstore.KindInvalid, nil, "bucket does not exist"},
+		{"404 bucket in XML", 404, xmlText, "<?xml version='1.0'?><Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist.</Message></Error>", objstore.KindInvalid, nil, "bucket does not exist"},
 		{"404 page", 404, html, nginx, objstore.KindUnavailable, nil, "not the storage API's"},
 		{"404 page named JSON", 404, js, nginx, objstore.KindUnavailable, nil, "not the storage API's"},
 		{"404 of a Go server", 404, "text/plain", "404 page not found\n", objstore.KindUnavailable, nil, ""},
@@ -124,7 +124,7 @@ func TestAnswers(t *testing.T) {
 		{"400", 400, js, jsonError(400, "invalid", "Invalid argument."), objstore.KindInvalid, nil, ""},
 		{"400 for damage", 400, js, jsonError(400, "invalid", `Provided CRC32C "AAAAAA==" doesn't match calculated CRC32C "BBBBBB==".`), objstore.KindUnavailable, nil, ""},
 		{"413", 413, js, jsonError(413, "uploadTooLarge", "no room"), objstore.KindTooLarge, nil, "no room"},
-		{"501", 501, xml, "<Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>", objstore.KindUnsupported, nil, "NotImplemented: A header"},
+		{"501", 501, xmlText, "<Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>", objstore.KindUnsupported, nil, "NotImplemented: A header"},
 		{"507", 507, js, "", objstore.KindNoSpace, nil, ""},
 		{"416", 416, js, jsonError(416, "requestedRangeNotSatisfiable", "Request range not satisfiable"), objstore.KindCorrupt, nil, "ends before"},
 		{"429", 429, js, jsonError(429, "rateLimitExceeded", "The object exceeded the rate limit"), objstore.KindThrottled, nil, ""},

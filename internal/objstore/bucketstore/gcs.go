@@ -110,7 +110,7 @@ func (gcs) beforeRead(as func(any) bool) error {
 }
 
 // errForeign is an answer with success in its status and nothing of the service in it: a captive portal, a proxy.
-var errForeign = errors.New("the answer carries no generation or length: it is not the storage API's")
+var errForeign = errors.New("the answer carries no version or length: it is not the storage API's")
 
 // errEncoded: lengths, ranges and checksums of such an answer mean other bytes than those that arrive.
 var errEncoded = errors.New("the object, or something on the way, has a Content-Encoding; tidemark stores none")

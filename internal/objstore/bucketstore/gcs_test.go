@@ -86,7 +86,7 @@ func TestOwnBucketNotFound(t *testing.T) {
 			if strings.HasPrefix(r.URL.Path, "/storage/v1/") {
 				return respond(r, c.status, c.ctype, c.body), nil
 			}
-			return respond(r, 404, xml, "whatever"), nil
+			return respond(r, 404, xmlText, "whatever"), nil
 		}), "http://storage.test", ""), nil)
 		if err != nil {
 			t.Fatal(err)
