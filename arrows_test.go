@@ -18,6 +18,7 @@ const module = "github.com/tidemark-go/tidemark"
 // compiles may not. A folder's line also stands for the folders below it that have none of their own.
 var arrows = map[string][]string{
 	".":                             {"checkpoint", "credentials"},
+	"bench":                         {"credentials", "emulator"},
 	"checkpoint":                    {"internal/format", "internal/objstore", "internal/objstore/bucketstore", "internal/objstore/filestore", "internal/objstore/memstore"},
 	"credentials":                   {},
 	"credentials/sidecar":           {"credentials"},
@@ -30,7 +31,7 @@ var arrows = map[string][]string{
 	"internal/objstore/memstore":    {"internal/objstore"},
 	"internal/objstore/storetest":   {"internal/objstore"},
 	"internal/model":                {},
-	"cmd/tidemark":                  {".", "checkpoint", "credentials", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
+	"cmd/tidemark":                  {".", "bench", "checkpoint", "credentials", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
 	"cmd/tidemark/internal/demo":    {".", "checkpoint", "credentials", "emulator", "emulator/fakegcs"},
 }
 
@@ -43,7 +44,7 @@ var heavy = map[string][]string{
 	"github.com/spf13/":                  {"cmd/tidemark"},
 	"cloud.google.com/go/storage":        {"internal/objstore/bucketstore"},
 	"gocloud.dev/":                       {"checkpoint", "internal/objstore/bucketstore"},
-	"golang.org/x/oauth2/":               {"credentials", "internal/objstore/bucketstore"},
+	"golang.org/x/oauth2/":               {"bench", "credentials", "internal/objstore/bucketstore"},
 	"github.com/hashicorp/golang-lru/":   {"checkpoint", "credentials", "credentials/sidecar"},
 }
 
