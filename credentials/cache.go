@@ -54,11 +54,12 @@ func New(src Source, o *Options) *Cache {
 
 // Get returns a valid token. It waits only while there is none, for as long as its own context allows, and
 // then fails with an [*Error] that tells the last answer.
-func (c *Cache) Get(ctx context.Context) (*Token, error) {
-	if t := c.hot.Load(); t != nil {
-		return t, nil
+func (c *Cache) Get(ctx context.Context) (t *Token, err error) {
+	// Written so that the compiler inlines it, which is half of its time; a test looks.
+	if t = c.hot.Load(); t == nil {
+		t, err = c.get(ctx)
 	}
-	return c.get(ctx)
+	return
 }
 
 func (c *Cache) get(ctx context.Context) (*Token, error) {

@@ -68,7 +68,7 @@ func lookForToken(ctx context.Context, scopes []string, reveal bool) (tokenRepor
 	token, err := cache.Get(ctx)
 	if err == nil {
 		report.Source = found.Name
-		report.Account, err = cache.Account(ctx)
+		report.Account = credentials.AccountOf(ctx, found.Source) // the token is good without a name
 	} else {
 		report.Tried = append(report.Tried, credentials.Attempt{Source: found.Name, Reason: oneLine(err.Error())})
 	}
