@@ -216,26 +216,26 @@ func (c *Checkpoint) table(ctx context.Context, m *format.Manifest, s *format.Se
 	return t, s.Objects, nil
 }
 
-// tableContent fetches a table together with those that lie behind it in the pack, and remembers them all.
+// tableContent fetches a table together with its neighbours in the pack, and remembers them all.
 func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *format.Location) ([]byte, error) {
 	if b, ok := c.job.store.tables.get(format.Hash(l.Hash)); ok {
 		return b, nil
 	}
 	run := neighbours(m, l)
-	start, last := l.Offset, run[len(run)-1]
+	start, last := run[0].Offset, run[len(run)-1]
 	buf := make([]byte, last.Offset+uint64(last.Stored)-start)
 	if err := c.readPack(ctx, m.Objects[l.Object], start, buf, ""); err != nil {
 		return nil, err
+	}
+	for _, n := range run {
+		if n != l {
+			_, _ = c.rememberTable(buf, start, n) // whoever needs that one will meet its damage
+		}
 	}
 	wanted, err := c.rememberTable(buf, start, l)
 	if err != nil {
 		key, _ := c.locate(m.Objects[l.Object])
 		return nil, c.corrupt("", key, err)
-	}
-	for _, n := range run[1:] {
-		if _, err := c.rememberTable(buf, start, n); err != nil {
-			break // whoever needs that one will meet its damage
-		}
 	}
 	return wanted, nil
 }
@@ -251,24 +251,26 @@ func (c *Checkpoint) rememberTable(buf []byte, start uint64, l *format.Location)
 	return content, nil
 }
 
-// neighbours are the stored tables that follow l in its pack without a gap, l first, up to tableWindow.
+// neighbours are the stored tables around l in its pack without a gap, in order, up to tableWindow.
 func neighbours(m *format.Manifest, l *format.Location) []*format.Location {
-	run := []*format.Location{l}
-	at := make(map[uint64]*format.Location)
+	starts, ends := make(map[uint64]*format.Location), make(map[uint64]*format.Location)
 	for _, p := range m.Parts {
 		for _, s := range p.Segments {
-			if n := s.GetStored(); n != nil && n.Object == l.Object && n.Offset > l.Offset && n.Offset-l.Offset < tableWindow {
-				at[n.Offset] = n
+			if n := s.GetStored(); n != nil && n.Object == l.Object && n.Offset < l.Offset+tableWindow && l.Offset < n.Offset+tableWindow {
+				starts[n.Offset], ends[n.Offset+uint64(n.Stored)] = n, n
 			}
 		}
 	}
-	for end := l.Offset + uint64(l.Stored); ; {
-		n := at[end]
-		if n == nil || n.Offset+uint64(n.Stored)-l.Offset > tableWindow {
-			return run
-		}
-		run, end = append(run, n), end+uint64(n.Stored)
+	before, after := []*format.Location{}, []*format.Location{l}
+	size := uint64(l.Stored)
+	for n := starts[l.Offset+size]; n != nil && size+uint64(n.Stored) <= tableWindow; n = starts[n.Offset+uint64(n.Stored)] {
+		after, size = append(after, n), size+uint64(n.Stored)
 	}
+	for n := ends[l.Offset]; n != nil && size+uint64(n.Stored) <= tableWindow; n = ends[n.Offset] {
+		before, size = append(before, n), size+uint64(n.Stored)
+	}
+	slices.Reverse(before)
+	return append(before, after...)
 }
 
 // metered counts the requests of one operation.
