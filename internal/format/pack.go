@@ -11,8 +11,8 @@ const (
 	packTrailerSize = 16 // length of the index, its CRC32C, packMagic
 )
 
-// PackBuilder fills one pack: header, frames, index, trailer. The index names each frame's content, so that a lost
-// manifest can be rebuilt from the packs alone. Not safe for concurrent use.
+// PackBuilder fills one pack: header, frames, index, trailer. The index says what each frame is, for
+// checking and repair. Not safe for concurrent use.
 type PackBuilder struct {
 	buf       []byte
 	index     PackIndex

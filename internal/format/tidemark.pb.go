@@ -1383,7 +1383,8 @@ func (x *Table) GetPageHash() []byte {
 	return nil
 }
 
-// PackIndex ends a pack, so that a lost manifest can be rebuilt.
+// PackIndex ends a pack and says what each frame is, for checking and repair. Sizes, modes, metadata and the tables of small parts are in the
+// manifest alone.
 type PackIndex struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       []*PackEntry           `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
