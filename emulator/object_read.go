@@ -13,6 +13,11 @@ import (
 
 // read answers with an object's bytes, through either API, or for HEAD with what would come before them.
 func (s *Storage) read(w http.ResponseWriter, r *http.Request, c *call) error {
+	return s.readAs(w, r, c, (*object).describe)
+}
+
+// readAs leaves the headers that tell about the object to describe.
+func (s *Storage) readAs(w http.ResponseWriter, r *http.Request, c *call, describe func(*object, http.Header)) error {
 	cond, err := readConditions(c, r)
 	if err != nil {
 		return err
@@ -25,7 +30,7 @@ func (s *Storage) read(w http.ResponseWriter, r *http.Request, c *call) error {
 		if err := cond.forRead(o); err != nil {
 			return err
 		}
-		err = o.send(w, r)
+		err = o.send(w, r, describe)
 		if o == last || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -33,7 +38,7 @@ func (s *Storage) read(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 }
 
-func (o *object) send(w http.ResponseWriter, r *http.Request) error {
+func (o *object) send(w http.ResponseWriter, r *http.Request, describe func(*object, http.Header)) error {
 	h := w.Header()
 	off, n, partial, err := parseRange(r.Header.Get("Range"), o.content.size)
 	if err != nil {
@@ -45,7 +50,7 @@ func (o *object) send(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer func() { _ = body.Close() }() // nothing was written to it
-	o.describe(h)
+	describe(o, h)
 	h.Set("Content-Length", strconv.FormatInt(n, 10))
 	status := http.StatusOK
 	if partial {

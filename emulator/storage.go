@@ -36,6 +36,9 @@ type StorageOptions struct {
 
 	// AutoCreate lets buckets spring into being on first use, instead of answering 404.
 	AutoCreate bool
+
+	// S3, if not nil, lets the server speak S3 too.
+	S3 *S3Options
 }
 
 // defaultMemory leaves a machine of a few GiB room for the program under test.
@@ -48,7 +51,7 @@ const defaultMemory = 1 << 30
 // CRC32C is always returned. MD5 is absent, as for composite objects of GCS, unless the uploader declared it: computing
 // it costs more than everything else that a request does. There is one live version of an object, and no soft delete.
 // What is not served is refused: lists of access rights, customers' keys, globs and filters of listings, writing through
-// the XML API.
+// the XML API without StorageOptions.S3.
 type Storage struct {
 	opts    StorageOptions
 	memory  budget
@@ -96,6 +99,10 @@ func NewStorage(opts *StorageOptions) *Storage {
 
 // ServeHTTP implements http.Handler.
 func (s *Storage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.signed(r) {
+		s.serveS3(w, r)
+		return
+	}
 	c := route(r)
 	err := cmp.Or(s.diskErr, s.admit(c, r), c.unserved(r))
 	if err == nil {
