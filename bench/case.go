@@ -91,6 +91,18 @@ func (s *stage) warm(ctx context.Context, c Contender, h habits, do func(*server
 	return do(srv, client, &tally{first: first})
 }
 
+// meanwhile counts the requests for a token that came before the recovery.
+func (r *Result) meanwhile(srv *server, recovered time.Time) {
+	n := 0
+	began, _ := srv.troubled()
+	for _, at := range srv.fetches() {
+		if at.Before(recovered) && !at.Before(began) {
+			n++
+		}
+	}
+	r.Meanwhile = &n
+}
+
 // outcome is what callers saw between from and to, and what the server was asked from since on.
 func outcome(v view, srv *server, since time.Time) Result {
 	calls, fetches, conns := len(v.samples), 0, srv.connections()

@@ -46,6 +46,7 @@ func (e episode) play(ctx context.Context, s *stage, c Contender) (Result, error
 		dark := total.Seconds()
 		r.Dark = &dark
 		if e.heals {
+			r.meanwhile(srv, recovered)
 			r.after(recovered, seen.renewedAt())
 		} else {
 			r.Unrenewed = seen.renewedAt().IsZero()
@@ -139,6 +140,7 @@ func throttleCase() Case {
 			to := time.Now()
 			v := seen.between(began, to)
 			r = outcome(v, srv, began)
+			r.meanwhile(srv, recovered)
 			r.after(recovered, seen.renewedAt())
 			spans, _ := v.dark()
 			r.Timeline = lane(began, began, to, recovered.Sub(began), srv.fetches(), spans, seen.renewedAt())

@@ -51,9 +51,9 @@ func repeats(s *stage, c Contender, life, until, after, own time.Duration) episo
 }
 
 func outageCases() []Case {
-	const goal = "0 errors, 0 s dark, ≤ 12 fetches, refreshed ≤ 5 s after recovery"
+	const goal = "0 errors, 0 s dark, ≤ 12 fetches meanwhile, refreshed ≤ 5 s after recovery"
 	bright := func(r Result) bool {
-		return *r.Errors == 0 && *r.Dark == 0 && *r.Fetches <= 12 && r.Refreshed != nil && *r.Refreshed <= 5
+		return *r.Errors == 0 && *r.Dark == 0 && *r.Meanwhile <= 12 && r.Refreshed != nil && *r.Refreshed <= 5
 	}
 	return []Case{{
 		Name: "outage-503", Kind: Episode, rounds: 1, together: true,
@@ -100,7 +100,7 @@ func outage(s *stage, c Contender, then emulator.Then) episode {
 	}
 	return episode{
 		habits: habits{life: life, reuse: -1}, load: steady, heals: true,
-		grace:   s.pick(8*time.Second, 15*time.Second, 4*time.Minute),
+		grace:   s.pick(8*time.Second, 30*time.Second, 4*time.Minute),
 		trouble: func(time.Time) trouble { return trouble{lasts, forToken(lasts, then)} },
 	}
 }

@@ -15,6 +15,7 @@ func merge(rounds []Result) Result {
 		m.LastError = cmp.Or(m.LastError, r.LastError)
 		m.Unrenewed = m.Unrenewed || r.Unrenewed
 		m.Fetches = worst(m.Fetches, r.Fetches)
+		m.Meanwhile = worst(m.Meanwhile, r.Meanwhile)
 		m.Connections = worst(m.Connections, r.Connections)
 		m.Calls = worst(m.Calls, r.Calls)
 		m.Errors = worst(m.Errors, r.Errors)

@@ -41,6 +41,7 @@ type Result struct {
 	Rounds      int      `json:"rounds"`
 	Error       string   `json:"error,omitempty"` // the case could not be run
 	Fetches     *int     `json:"fetches,omitempty"`
+	Meanwhile   *int     `json:"fetches_meanwhile,omitempty"` // of these, the ones that came while the server was in trouble
 	Connections *int     `json:"connections,omitempty"`
 	Calls       *int     `json:"calls,omitempty"`
 	Errors      *int     `json:"errors,omitempty"`

@@ -41,7 +41,7 @@ func sampleReport() *Report {
 				{Contender: "other", Rounds: 2, Error: "it did\nnot <work>"},
 			}},
 			{Name: "outage-503", About: "an outage", Kind: Episode, Results: []Result{
-				{Contender: "tidemark", Rounds: 2, Fetches: n(2), Connections: n(2), Calls: n(800), Errors: n(0),
+				{Contender: "tidemark", Rounds: 2, Fetches: n(2), Meanwhile: n(1), Connections: n(2), Calls: n(800), Errors: n(0),
 					Latency: &Latency{52e-9, 900e-9, 1.2e-6, 3e-6}, Dark: f(0), Refreshed: f(1.25),
 					Timeline: &Lane{From: -0.5, To: 8, Trouble: span{0, 6}, Fetches: []float64{0, 5.5, 7}, Dark: []span{}, Renewed: f(7.1)}},
 				{Contender: "other", Rounds: 2, Fetches: n(800), Connections: n(1), Calls: n(900), Errors: n(700), LastError: "503 <no>",

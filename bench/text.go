@@ -115,7 +115,7 @@ func (c *CaseReport) table() (header []string, rows [][]string) {
 	header = map[Kind][]string{
 		Hot:     {"contender", "ns/op", "best", "allocs/op", "B/op"},
 		Wait:    {"contender", "fetches", "conns", "calls", "errors", "late", "overrun", "p50", "p99", "p99.9", "max", "refreshed"},
-		Episode: {"contender", "fetches", "conns", "calls", "errors", "p50", "p99", "p99.9", "max", "dark", "refreshed"},
+		Episode: {"contender", "fetches", "meanwhile", "conns", "calls", "errors", "p50", "p99", "p99.9", "max", "dark", "refreshed"},
 	}[c.Kind]
 	for _, r := range c.Results {
 		row := []string{r.Contender}
@@ -143,6 +143,8 @@ func (r *Result) cell(column string) string {
 		return whole(r.BytesPerOp)
 	case "fetches":
 		return count(r.Fetches)
+	case "meanwhile":
+		return count(r.Meanwhile)
 	case "conns":
 		return count(r.Connections)
 	case "calls":

@@ -25,7 +25,7 @@ func newBenchCommand(a *app) *cobra.Command {
 that server is slow, repeats itself, throttles or is away: this project's cache beside golang.org/x/oauth2 and what one writes
 by hand. The metadata server is this program's own; nothing outside this machine is asked.
 
-It takes about three minutes. What takes minutes in life is shortened; with --real-time it takes them, about an hour in all.
+It takes about six minutes. What takes minutes in life is shortened; with --real-time it takes them, about an hour in all.
 The module bench/peers runs the same with the libraries of other vendors.`,
 		Example: `  tidemark bench token --quick --cases hot-*,cold
   tidemark bench token --quick --cases clients-100 --html tokens.html`,
