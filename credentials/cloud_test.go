@@ -191,6 +191,42 @@ func checkAWS(kind, token string) (string, error) {
 	return principal, nil
 }
 
+// On a machine of AWS the keys come from its metadata server, by a session of version 2.
+func TestExternalAccountOnEC2(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"} {
+		t.Setenv(name, "")
+	}
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session := r.Header.Get("X-Aws-Ec2-Metadata-Token") == "session"
+		switch {
+		case r.URL.Path == "/token" && r.Method == http.MethodPut && r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds") != "":
+			_, _ = w.Write([]byte("session"))
+		case session && r.URL.Path == "/zone":
+			_, _ = w.Write([]byte("eu-west-1b"))
+		case session && r.URL.Path == "/role":
+			_, _ = w.Write([]byte("robot"))
+		case session && r.URL.Path == "/role/robot":
+			_, _ = w.Write(encode(object{"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "PLANTED", "Token": "PLANTED"}))
+		default:
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer machine.Close()
+	cloud := emulator.Start(t, nil)
+	cloud.Federate(pool, checkAWS)
+	source := object{"environment_id": "aws1", "region_url": machine.URL + "/zone", "url": machine.URL + "/role",
+		"imdsv2_session_token_url": machine.URL + "/token"}
+	aws := object{"subject_token_type": awsType}
+	if _, info := fetch(t, cloud, mustKey(t, external(cloud, source, aws), nil)); info.Account != principal {
+		t.Errorf("the token is for %s", info.Account)
+	}
+	delete(source, "imdsv2_session_token_url")
+	_, err := mustKey(t, external(cloud, source, aws), nil).Fetch(t.Context())
+	if !errors.Is(err, credentials.ErrRefused) || !strings.Contains(err.Error(), "/role: HTTP 401") {
+		t.Errorf("without a session: %v", err)
+	}
+}
+
 // A file that was rotated is read at the next fetch, and impersonation goes on top.
 func TestExternalAccountImpersonates(t *testing.T) {
 	cloud := federated(t)

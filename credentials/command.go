@@ -26,7 +26,8 @@ type CommandOptions struct {
 // its arguments; no shell is involved. It runs once for each refresh, may print 64 KiB, and is killed with all
 // that it has started when its time is up.
 func Command(argv []string, o *CommandOptions) (Source, error) {
-	c := &command{argv: slices.Clone(argv)}
+	argv = slices.Clone(argv)
+	c := &command{argv: func() []string { return argv }}
 	if o != nil {
 		c.CommandOptions = *o
 	}
@@ -46,15 +47,16 @@ func Command(argv []string, o *CommandOptions) (Source, error) {
 
 type command struct {
 	CommandOptions
-	argv []string
+	argv func() []string // a function, since fmt reads fields and there may be a secret among the arguments
 }
 
-// Identity holds a fingerprint of the arguments only, as there may be a secret among them.
+// Identity holds a fingerprint of the arguments only.
 func (c *command) Identity() string {
-	return identity("command", []string{c.argv[0], fingerprint(strings.Join(c.argv, "\x00")), c.CommandOptions.Account}, nil)
+	argv := c.argv()
+	return identity("command", []string{argv[0], fingerprint(strings.Join(argv, "\x00")), c.CommandOptions.Account}, nil)
 }
 
-func (c *command) Name() string { return fmt.Sprintf("token command %.200q", c.argv[0]) }
+func (c *command) Name() string { return fmt.Sprintf("token command %.200q", c.argv()[0]) }
 
 func (c *command) Account(context.Context) (string, error) { return c.CommandOptions.Account, nil }
 
@@ -65,7 +67,7 @@ func (c *command) Fetch(ctx context.Context) (*Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	began := time.Now()
-	text, err := run(ctx, c.argv, nil)
+	text, err := run(ctx, c.argv(), nil)
 	if missing(err) {
 		return nil, c.fail(Misconfigured, err, "correct the program's path")
 	}
@@ -81,9 +83,6 @@ func (c *command) Fetch(ctx context.Context) (*Token, error) {
 	}
 	return t, nil
 }
-
-// Format prints the name: the arguments may hold a secret.
-func (c *command) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.Name()) }
 
 func (c *command) fail(kind Kind, err error, remedy string) *Error {
 	return &Error{Kind: kind, Source: c.Name(), Account: c.CommandOptions.Account, Err: err, Remedy: remedy}

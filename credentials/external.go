@@ -22,8 +22,8 @@ import (
 // [guard], which reads the answers in this package's way.
 type external struct {
 	endpoint
-	config   externalaccount.Config
-	run      *executable // nil unless the foreign token is printed by an executable
+	config   func() externalaccount.Config // a function, since fmt reads fields and addresses and headers hold secrets
+	run      *executable                   // nil unless the foreign token is printed by an executable
 	identify string
 }
 
@@ -41,19 +41,27 @@ func newExternal(f *keyFile, o KeyOptions) (Source, error) {
 		end.setupRemedy += "; check client_id and client_secret"
 	}
 	end.secret = hide(f.ClientSecret)
-	x := &external{endpoint: end, config: externalaccount.Config{
+	config := externalaccount.Config{
 		Audience: f.Audience, SubjectTokenType: f.SubjectTokenType, TokenURL: address, UniverseDomain: universe,
-		ClientID: f.ClientID, WorkforcePoolUserProject: f.WorkforcePoolUserProject,
+		ClientID: f.ClientID, ClientSecret: f.ClientSecret, WorkforcePoolUserProject: f.WorkforcePoolUserProject,
 		CredentialSource: f.CredentialSource, Scopes: slices.Clone(o.Scopes),
-	}}
-	if len(o.Scopes) == 0 || f.ImpersonationURL != "" {
-		x.config.Scopes = []string{CloudPlatform}
 	}
-	foreign, err := x.checkSource(f, o)
+	if len(o.Scopes) == 0 || f.ImpersonationURL != "" {
+		config.Scopes = []string{CloudPlatform}
+	}
+	foreign, err := checkSource(config)
 	if err != nil {
 		return nil, err
 	}
-	x.identify = identity("external-account", []string{address, f.Audience, f.SubjectTokenType, f.ClientID, foreign}, x.config.Scopes)
+	x := &external{endpoint: end, config: func() externalaccount.Config { return config }}
+	if foreign == "executable" {
+		if x.run, err = newExecutable(f, o.AllowExecutables); err != nil {
+			return nil, err
+		}
+		foreign += " " + fingerprint(f.CredentialSource.Executable.Command)
+		config.CredentialSource = nil
+	}
+	x.identify = identity("external-account", []string{address, f.Audience, f.SubjectTokenType, f.ClientID, foreign}, config.Scopes)
 	if f.ImpersonationURL == "" {
 		return x, nil
 	}
@@ -63,13 +71,13 @@ func newExternal(f *keyFile, o KeyOptions) (Source, error) {
 }
 
 // checkSource checks where the foreign token comes from, and returns what tells that apart from others.
-func (x *external) checkSource(f *keyFile, o KeyOptions) (string, error) {
-	s := f.CredentialSource
+func checkSource(config externalaccount.Config) (string, error) {
+	s := config.CredentialSource
 	if s == nil {
 		return "", errors.New("it lacks credential_source")
 	}
 	// The library's own words for what is missing are good; nothing is asked for yet.
-	if _, err := externalaccount.NewTokenSource(context.Background(), x.config); err != nil {
+	if _, err := externalaccount.NewTokenSource(context.Background(), config); err != nil {
 		return "", errors.New(strings.TrimPrefix(err.Error(), "oauth2/google/externalaccount: "))
 	}
 	for _, address := range []string{s.URL, s.RegionURL, s.IMDSv2SessionTokenURL} {
@@ -85,12 +93,7 @@ func (x *external) checkSource(f *keyFile, o KeyOptions) (string, error) {
 	case s.URL != "":
 		return "url " + fingerprint(s.URL), nil
 	case s.Executable != nil:
-		run, err := newExecutable(f, o.AllowExecutables)
-		if err != nil {
-			return "", err
-		}
-		x.run, x.config.CredentialSource = run, nil
-		return "executable " + fingerprint(s.Executable.Command), nil
+		return "executable", nil
 	}
 	return "", errors.New("its credential_source names no file, url, executable or environment_id")
 }
@@ -130,8 +133,7 @@ func (x *external) patience() time.Duration {
 
 func (x *external) Fetch(ctx context.Context) (*Token, error) {
 	g := &guard{external: x}
-	config := x.config
-	config.ClientSecret = x.secret.reveal()
+	config := x.config()
 	if x.run != nil {
 		config.SubjectTokenSupplier = g
 	}

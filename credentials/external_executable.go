@@ -11,7 +11,7 @@ import (
 
 // executable is a program that prints a foreign token, by the rules of Google's executable-sourced credentials.
 type executable struct {
-	argv        []string
+	argv        func() []string // a function, since fmt reads fields and there may be a secret among the arguments
 	timeout     time.Duration
 	outputFile  string // where the program may keep its answer for later; empty for nowhere
 	environment []string
@@ -25,14 +25,15 @@ const (
 
 func newExecutable(f *keyFile, allowed bool) (*executable, error) {
 	c := f.CredentialSource.Executable
-	x := &executable{argv: strings.Fields(c.Command), timeout: runTime, outputFile: c.OutputFile}
+	argv := strings.Fields(c.Command)
+	x := &executable{argv: func() []string { return argv }, timeout: runTime, outputFile: c.OutputFile}
 	if c.TimeoutMillis != nil {
 		x.timeout = time.Duration(*c.TimeoutMillis) * time.Millisecond
 	}
 	switch {
 	case !allowed:
 		return nil, errors.New("it runs an executable, which is not allowed: set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 if it is meant")
-	case len(x.argv) == 0:
+	case len(argv) == 0:
 		return nil, errors.New("its credential_source.executable has no command")
 	case x.timeout < minExecutableTime || x.timeout > maxExecutableTime:
 		return nil, fmt.Errorf("its timeout_millis is not between %v and %v", minExecutableTime, maxExecutableTime)
@@ -60,7 +61,7 @@ func (x *executable) subjectToken(ctx context.Context) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
-	text, err := run(ctx, x.argv, x.environment)
+	text, err := run(ctx, x.argv(), x.environment)
 	if err != nil {
 		return "", err
 	}

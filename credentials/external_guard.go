@@ -114,7 +114,7 @@ func (g *guard) SubjectToken(ctx context.Context, _ externalaccount.SupplierOpti
 		if missing(err) {
 			kind, remedy = Misconfigured, "correct the path in credential_source.executable.command"
 		}
-		g.failure = g.fail(kind, fmt.Errorf("executable %.200q: %w", g.run.argv[0], err), remedy)
+		g.failure = g.fail(kind, fmt.Errorf("executable %.200q: %w", g.run.argv()[0], err), remedy)
 		return "", g.failure
 	}
 	return token, nil
