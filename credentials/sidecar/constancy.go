@@ -38,6 +38,7 @@ var fixedPaths = map[string]bool{
 	"instance/attributes/cluster-location": true,
 	"instance/attributes/cluster-uid":      true,
 	"universe/universe-domain":             true,
+	"universe/universe_domain":             true, // as gcloud spells it
 }
 
 // steadyListings are directories whose entries are part of the protocol rather than of the machine.
