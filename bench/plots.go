@@ -93,14 +93,14 @@ func timelinePlot(c *CaseReport) string {
 		y := p.row(r.Contender)
 		p.bar("trouble", l.Trouble[0], l.Trouble[1], y, rowHeight, fmt.Sprintf("trouble, %.3g s", l.Trouble[1]-l.Trouble[0]))
 		for _, d := range l.Dark {
-			p.bar("dark", d[0], d[1], y, 12, fmt.Sprintf("no token for %.3g s", d[1]-d[0]))
+			p.bar("dark", d[0], d[1], y-5, 9, fmt.Sprintf("no token for %.3g s", d[1]-d[0]))
 		}
 		for _, at := range l.Fetches {
-			p.tick("fetch", at, y, 18)
+			p.tick("fetch", at, y+6, 9)
 		}
 		if l.Renewed != nil {
 			p.dot("renewed", *l.Renewed, y, fmt.Sprintf("a new token at %.3g s", *l.Renewed))
 		}
 	}
-	return p.svg(func(v float64) string { return fmt.Sprintf("%g s", math.Round(v*1000)/1000) })
+	return p.svg(func(v float64) string { return fmt.Sprintf("%g s", math.Round(v*1000)/1000+0) }) // + 0: no "-0"
 }

@@ -83,7 +83,9 @@ func lane(origin, from, to time.Time, trouble time.Duration, fetches []time.Time
 	l := &Lane{From: at(from), To: at(to), Trouble: span{0, trouble.Seconds()}, Fetches: []float64{}, Dark: []span{}}
 	step := max(1, (len(fetches)+laneFetches-1)/laneFetches)
 	for i := 0; i < len(fetches); i += step {
-		l.Fetches = append(l.Fetches, at(fetches[i]))
+		if !fetches[i].Before(from) {
+			l.Fetches = append(l.Fetches, at(fetches[i]))
+		}
 	}
 	for _, d := range dark {
 		l.Dark = append(l.Dark, span{at(d[0]), at(d[1])})

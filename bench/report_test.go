@@ -114,6 +114,9 @@ func TestPage(t *testing.T) {
 	}
 	for _, svg := range svgs {
 		checkSVG(t, svg)
+		if strings.Contains(svg, ">-0 s<") {
+			t.Error("an axis has a negative zero")
+		}
 	}
 }
 
