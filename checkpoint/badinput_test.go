@@ -29,6 +29,22 @@ func TestOpenRefusesBadURLs(t *testing.T) {
 		"gs://b/p?endpoint=http://[::1":     "endpoint",
 		"http://b:secret-in-port/x":         "cannot be parsed",
 		"mem://x?endpoint=http://localhost": "no parameter",
+		"azblob://container/prefix":         `unknown scheme "azblob"`,
+		"s3:///prefix":                      "needs a bucket",
+		"s3://b/p":                          "no name of a bucket",
+		"s3://bucket/p?profile=x":           `no parameter "profile"`,
+		"s3://bucket/p?region=eu/../west":   "no region",
+		"s3://bucket/../p?region=auto":      "dot",
+
+		"s3://bucket/p?region=us-iso-east-1":                                       "parameter endpoint",
+		"s3://bucket/p?region=auto&use_path_style=maybe":                           "true or false",
+		"s3://bucket/p?region=auto&endpoint=storage.googleapis.com":                "https://host:port",
+		"s3://bucket/p?region=auto&endpoint=https://id:secret@host":                "https://host:port",
+		"s3://bucket/p?region=auto&endpoint=https://host/path":                     "https://host:port",
+		"s3://bucket/p?region=auto&endpoint=http://storage.googleapis.com":         "not encrypted",
+		"s3://bucket/p?region=auto&endpoint=http://127.0.0.1.example.org:9000":     "not encrypted",
+		"s3://id:secret@bucket/p?endpoint=https://storage.googleapis.com":          "no user or password",
+		"s3://bucket/p?endpoint=https://storage.googleapis.com&access_key=secret1": `no parameter "access_key"`,
 	} {
 		_, err := Open(context.Background(), url, nil)
 		e := wantKind(t, err, ErrInvalid)

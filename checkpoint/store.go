@@ -20,8 +20,9 @@ import (
 
 // Options tune a Store. The zero value, and a nil *Options, work.
 type Options struct {
-	// HTTPClient sends the requests of a gs:// store. It has to authorise them; nil sends them without a token.
-	// Package tidemark sets it from the credentials that it finds.
+	// HTTPClient sends the requests of a gs:// or s3:// store. Those of gs:// it has to authorise; nil sends them without a
+	// token, and package tidemark sets it from the credentials that it finds. Those of s3:// come to it signed with the keys of
+	// the AWS environment; nil stands for connections of the store's own.
 	HTTPClient *http.Client
 	// MemoryBudget bounds, in bytes, what packs in flight and read buffers of this store hold together.
 	// Default 48 MiB, at least 16 MiB.
@@ -64,7 +65,8 @@ type Store struct {
 	headNext map[string]time.Time // by job: when its HEAD may be written again
 }
 
-// Open opens a store by its URL: gs://bucket/prefix[?endpoint=URL], file:///dir, mem://name. It sends no request.
+// Open opens a store by its URL: gs://bucket/prefix[?endpoint=URL], s3://bucket/prefix[?endpoint=URL&region=NAME],
+// file:///dir, mem://name. It sends no request.
 func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 	o := withDefaults(opts)
 	s, doubtful, err := openURL(ctx, storeURL, &o)

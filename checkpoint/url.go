@@ -16,7 +16,7 @@ import (
 	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
 )
 
-const schemes = "gs://bucket/prefix, file:///dir or mem://name"
+const schemes = "gs://bucket/prefix, s3://bucket/prefix, file:///dir or mem://name"
 
 // openURL also tells whether the store is one whose conditions have to be tried out before they are relied on.
 func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store, doubtful bool, err error) {
@@ -31,6 +31,8 @@ func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store
 	switch u.Scheme {
 	case "gs":
 		s, err = openGCS(ctx, u, o)
+	case "s3":
+		s, err = openS3(ctx, u, o)
 	case "file":
 		s, err = openFile(u)
 	case "mem":
@@ -45,7 +47,8 @@ func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store
 	if err != nil {
 		return nil, false, wrap(err, "open", "", 0)
 	}
-	return s, u.Query().Has("endpoint"), nil
+	// Of all who speak S3 only some keep the conditions, and the name does not tell which.
+	return s, u.Scheme == "s3" || u.Query().Has("endpoint"), nil
 }
 
 func badURL(text string, args ...any) error {
@@ -93,6 +96,24 @@ func openGCS(ctx context.Context, u *url.URL, o *Options) (objstore.Store, error
 		b.RewriteInterval = -1 // the limit is Google's own
 	}
 	return bucketstore.OpenGCS(ctx, client, u.Host, b)
+}
+
+// openS3 leaves to bucketstore what an endpoint, a region and path style are.
+func openS3(ctx context.Context, u *url.URL, o *Options) (objstore.Store, error) {
+	if u.Host == "" {
+		return nil, badURL("s3:// needs a bucket: s3://bucket/prefix")
+	}
+	if err := onlyParams(u, "endpoint", "region", "use_path_style"); err != nil {
+		return nil, err
+	}
+	q := u.Query()
+	s, err := bucketstore.OpenS3(ctx, o.HTTPClient, u.Host, &bucketstore.S3Options{
+		Prefix: strings.Trim(u.Path, "/"), Endpoint: q.Get("endpoint"), Region: q.Get("region"), PathStyle: q.Get("use_path_style"),
+	})
+	if objstore.KindOf(err) == objstore.KindInvalid {
+		return nil, badURL("%w", err)
+	}
+	return s, err
 }
 
 func openFile(u *url.URL) (objstore.Store, error) {
