@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.yaml.in/yaml/v3"
 )
 
 type sidecarKey struct{}
@@ -123,5 +126,40 @@ func askSidecar(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("body"), body, 0o600))
 	if fmt.Sprint(res.StatusCode) != args[0] {
 		ts.Fatalf("%s: HTTP %d, want %s: %s", path, res.StatusCode, args[0], body)
+	}
+}
+
+// TestOperatorsGuide holds docs/sidecar.md against the program: its manifests are YAML, and the commands in it are understood.
+func TestOperatorsGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sidecar.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`tidemark (metadata serve .*?)(?: &)?\n`).FindAllStringSubmatch(string(text), -1)
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		var manifest any
+		if err := yaml.Unmarshal([]byte(block[1]), &manifest); err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+		for _, args := range regexp.MustCompile(`args: (\[metadata.*\])`).FindAllStringSubmatch(block[1], -1) {
+			var words []string
+			if err := yaml.Unmarshal([]byte(args[1]), &words); err != nil {
+				t.Error(err)
+			}
+			commands = append(commands, []string{"", strings.Join(words, " ")})
+		}
+	}
+	if len(commands) < 5 {
+		t.Fatalf("the guide has only %d commands", len(commands))
+	}
+	for _, command := range commands {
+		cmd, flags, err := newRootCommand(&app{}).Find(strings.Fields(command[1]))
+		if err != nil || cmd.Name() != "metadata" {
+			t.Errorf("%s: %v", command[1], err)
+			continue
+		}
+		if err := cmd.ParseFlags(flags); err != nil {
+			t.Errorf("%s: %v", command[1], err)
+		}
 	}
 }
