@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// maxTurning is how many connections are being turned away politely at once; beyond it they are just closed. Each
-	// costs a small goroutine, which is what the bound on connections is there to save.
-	maxTurning = 256
+	// maxTurning is how many connections are being turned away with patience at once. Each costs a small goroutine, and to
+	// save those is what the bound on connections is there for.
+	maxTurning = 128
 
 	// turnTime bounds how long that takes.
 	turnTime = time.Second
@@ -51,7 +51,11 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		l.open.Add(-1)
 		l.count.shedConnections.Add(1)
 		if !l.turning.take() {
-			_ = c.Close() // there is nobody to tell
+			// An answer fits into the empty buffer of a new connection. Most clients read it before they see the reset.
+			if c.SetDeadline(time.Now().Add(time.Millisecond)) == nil {
+				_, _ = c.Write(fullAnswer)
+			}
+			_ = c.Close()
 			continue
 		}
 		l.turned.Go(func() {

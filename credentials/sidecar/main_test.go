@@ -55,7 +55,8 @@ func play(h http.Handler, req *http.Request) (resp *http.Response, err error) {
 	in.RequestURI, in.RemoteAddr = req.URL.RequestURI(), "192.0.2.1:1"
 	w := httptest.NewRecorder()
 	defer func() {
-		if r := recover(); r == http.ErrAbortHandler {
+		r := recover()
+		if aborted, ok := r.(error); ok && errors.Is(aborted, http.ErrAbortHandler) {
 			resp, err = nil, errors.Join(errors.New("connection reset"), req.Context().Err())
 		} else if r != nil {
 			panic(r)

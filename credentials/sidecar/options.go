@@ -37,7 +37,7 @@ type Options struct {
 	MaxIdentities  int           // caches held beside those of Accounts; default 64
 	MaxWaiting     int           // requests that wait for an upstream at once; default 256
 	MaxSubscribers int           // requests with wait_for_change at once; default 32
-	MaxConnections int           // connections that Serve keeps at once; default 1024
+	MaxConnections int           // connections that Serve keeps at once; default 512
 	Patience       time.Duration // how long a request may wait; default 5 s: most clients give up soon after
 
 	Transport http.RoundTripper // to the upstream; default a direct one, since a proxy would answer for another machine
@@ -72,7 +72,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	for _, n := range []struct {
 		field *int
 		value int
-	}{{&d.MaxIdentities, 64}, {&d.MaxWaiting, 256}, {&d.MaxSubscribers, 32}, {&d.MaxConnections, 1024}} {
+	}{{&d.MaxIdentities, 64}, {&d.MaxWaiting, 256}, {&d.MaxSubscribers, 32}, {&d.MaxConnections, 512}} {
 		if *n.field <= 0 {
 			*n.field = n.value
 		}
