@@ -61,6 +61,30 @@ func TestImpersonate(t *testing.T) {
 	}
 }
 
+// A server that grants less than was asked for is believed, one that makes no sense is not.
+func TestImpersonatedLife(t *testing.T) {
+	var expiry string
+	client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		header := http.Header{"Content-Type": {"application/json"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}
+		body := strings.NewReader(string(encode(object{"accessToken": "ya29.x", "expireTime": expiry})))
+		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(body)}, nil
+	})}
+	src := mustSource(t)(credentials.Impersonate(credentials.Static("x", ""), target, &credentials.ImpersonateOptions{Client: client}))
+	expiry = time.Now().Add(10 * time.Minute).Format(time.RFC3339)
+	token, err := src.Fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(token.Expiry()); left > 10*time.Minute || left < 9*time.Minute {
+		t.Errorf("the token lives %v", left)
+	}
+	for _, expiry = range []string{"", "soon", "2001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"} {
+		if _, err := src.Fetch(t.Context()); !errors.Is(err, credentials.ErrUnavailable) {
+			t.Errorf("expireTime %q: %v", expiry, err)
+		}
+	}
+}
+
 // The file that gcloud writes, over a person's login.
 func TestImpersonatedFile(t *testing.T) {
 	cloud := emulator.Start(t, nil)
@@ -346,3 +370,40 @@ type refusing struct{}
 func (refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("a request to %s was made", req.URL)
 }
+
+// A prefix cannot add a condition of its own: what goes into the request is a string that begins with it.
+func TestDownscopeQuotes(t *testing.T) {
+	var sent string
+	client := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		if err := req.ParseForm(); err != nil {
+			return nil, err
+		}
+		sent = req.PostForm.Get("options")
+		return nil, errors.New("seen")
+	})}
+	src := mustSource(t)(credentials.Downscope(credentials.Static("x", ""), "bucket", `a') || true || b\`, &credentials.DownscopeOptions{Client: client}))
+	if _, err := src.Fetch(t.Context()); err == nil {
+		t.Fatal("there was no answer")
+	}
+	var options struct {
+		Boundary struct {
+			Rules []struct {
+				Condition struct {
+					Expression string `json:"expression"`
+				} `json:"availabilityCondition"`
+			} `json:"accessBoundaryRules"`
+		} `json:"accessBoundary"`
+	}
+	if err := json.Unmarshal([]byte(sent), &options); err != nil {
+		t.Fatal(err)
+	}
+	want := `resource.name.startsWith('projects/_/buckets/bucket/objects/a\') || true || b\\') || ` +
+		`api.getAttribute('storage.googleapis.com/objectListPrefix', '').startsWith('a\') || true || b\\')`
+	if got := options.Boundary.Rules[0].Condition.Expression; got != want {
+		t.Errorf("the condition is\n%s, want\n%s", got, want)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

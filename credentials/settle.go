@@ -60,7 +60,7 @@ func (c *Cache) received(t *Token, a answer, now time.Time) {
 		c.pace.next = now.Add(max(left, 0) + rand.N(250*time.Millisecond))
 		return
 	}
-	if p := c.previous; p != nil && c.watch == nil && p.secret().value != t.secret().value && !p.lasting() {
+	if p := c.previous; p != nil && p.secret().value != t.secret().value && !p.lasting() {
 		c.habit.renewed(p.deadline.Sub(a.asked))
 	}
 	c.token, c.previous, c.repeats = t, t, 0

@@ -20,7 +20,7 @@ type workforceLogin struct {
 
 // WorkforceLogin is the credentials file (type external_account_authorized_user) of a person who logged in by workforce
 // identity federation, with a token_url that points at this cloud. With every access token its refresh token is
-// replaced by another, as RFC 6749 allows; the old one still works.
+// replaced by another, as RFC 6749 allows, and ends.
 func (c *Cloud) WorkforceLogin() []byte {
 	l := workforceLogin{
 		Type:         "external_account_authorized_user",
@@ -46,8 +46,9 @@ func (s *stsServer) remember(l workforceLogin) {
 }
 
 func (s *stsServer) refresh(r *http.Request) (map[string]any, *oauthError) {
+	used := r.PostForm.Get("refresh_token")
 	s.mu.Lock()
-	l, known := s.logins[r.PostForm.Get("refresh_token")]
+	l, known := s.logins[used]
 	s.mu.Unlock()
 	id, secret, ok := r.BasicAuth()
 	if !ok {
@@ -61,6 +62,9 @@ func (s *stsServer) refresh(r *http.Request) (map[string]any, *oauthError) {
 	}
 	reply := s.reply(grant{account: "principal:" + l.Audience, expiry: time.Now().Add(s.life)})
 	l.RefreshToken = "1//" + rand.Text()
+	s.mu.Lock()
+	delete(s.logins, used)
+	s.mu.Unlock()
 	s.remember(l)
 	reply["refresh_token"] = l.RefreshToken
 	return reply, nil
