@@ -48,6 +48,8 @@ func TestJSONFields(t *testing.T) {
 		{exitDone, []string{"retain", store, "--keep-last", "1", "--dry-run"}},
 		{exitDone, []string{"gc", store}},
 		{exitCredentials, []string{"token"}},
+		{exitDone, []string{"doctor", store}},
+		{exitCredentials, []string{"doctor"}},
 		{exitDone, []string{"version"}},
 		{exitNotFound, []string{"ls", store, "-j", "nobody"}},
 	} {

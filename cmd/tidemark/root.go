@@ -15,7 +15,7 @@ var verbs = []func(*app) *cobra.Command{
 	newSaveCommand, newRestoreCommand,
 	newJobsCommand, newLsCommand, newShowCommand, newCatCommand, newVerifyCommand,
 	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand,
-	newTokenCommand, newMetadataCommand, newEmulatorCommand, newBenchCommand,
+	newTokenCommand, newDoctorCommand, newMetadataCommand, newEmulatorCommand, newBenchCommand,
 	newVersionCommand, newCompletionCommand,
 }
 
