@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +48,9 @@ func s3Server(t *testing.T, o emulator.StorageOptions, wrap func(http.Handler) h
 	if err := h.CreateBucket("acme"); err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewTLSServer(wrap(h))
+	srv := httptest.NewUnstartedServer(wrap(h))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that a client dialled and did not need
+	srv.StartTLS()
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
 	transport := &http.Transport{
