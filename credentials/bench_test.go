@@ -59,7 +59,7 @@ func BenchmarkTransport(b *testing.B) {
 	req := benchRequest(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := rt.RoundTrip(req); err != nil { //nolint:bodyclose // there is no body
+		if _, err := rt.RoundTrip(req); err != nil {
 			b.Fatal(err)
 		}
 	}

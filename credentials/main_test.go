@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -46,7 +47,7 @@ func (s *server) Fetch(ctx context.Context) (*Token, error) {
 	}
 	if s.fails != nil {
 		if err := s.fails(nth, time.Since(s.start)); err != nil {
-			if err == errHang {
+			if errors.Is(err, errHang) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}

@@ -83,7 +83,7 @@ func (e endpoint) refusal(r *reply, secrets []string) *Error {
 		Code   string `json:"error"`
 		Detail string `json:"error_description"`
 	}
-	text := "HTTP " + http.StatusText(r.status)
+	var text string
 	if r.json(&said) == nil && said.Code != "" {
 		text = printable(scrub(said.Code+" "+said.Detail, secrets), 200)
 	} else {

@@ -98,7 +98,7 @@ func TestTransportSecond401(t *testing.T) {
 		defer closing(t, c)
 		a := &api{t: t, accepts: "nothing"}
 		for range 1000 {
-			_, err := Transport(c, a).RoundTrip(request(t, "GET", "https://storage.example.com/o?secret=1", nil)) //nolint:bodyclose // there is no answer
+			_, err := Transport(c, a).RoundTrip(request(t, "GET", "https://storage.example.com/o?secret=1", nil))
 			e, ok := errors.AsType[*Error](err)
 			if !ok || e.Kind != Refused || e.Account != "robot@example.com" || !strings.Contains(err.Error(), "storage.example.com") {
 				t.Fatalf("got %v", err)
@@ -201,7 +201,7 @@ func TestTransportClosesBodies(t *testing.T) {
 	rt := Transport(noTokens{ErrClosed}, nil)
 	for _, address := range []string{"https://storage.example.com/", "http://storage.example.com/"} {
 		body := &closeCounter{Reader: strings.NewReader("x")}
-		if _, err := rt.RoundTrip(request(t, "PUT", address, body)); err == nil { //nolint:bodyclose // there is no answer
+		if _, err := rt.RoundTrip(request(t, "PUT", address, body)); err == nil {
 			t.Errorf("%s: no error", address)
 		}
 		if body.closed != 1 {

@@ -89,7 +89,7 @@ func parseBoundary(wanted *accessBoundary) (boundary, error) {
 		for _, permission := range rule.Permissions {
 			role, ok := strings.CutPrefix(permission, "inRole:")
 			if !ok {
-				return nil, fmt.Errorf("%q is not a role with the prefix inRole:", permission)
+				return nil, fmt.Errorf("permission %q does not begin with inRole: and a role", permission)
 			}
 			b.roles = append(b.roles, role)
 		}
