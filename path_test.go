@@ -20,7 +20,10 @@ import (
 	"github.com/tidemark-go/tidemark/emulator/fakegcs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// fake-gcs-server brings a package whose init starts a goroutine for good.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 // servers are the two storage servers that the whole path runs against: each hides bugs that the other shows.
 var servers = map[string]func(emulator.TB, *emulator.Options) *emulator.Cloud{
