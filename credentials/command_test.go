@@ -75,10 +75,14 @@ func TestPatient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	identity, err := IDToken(above, "audience")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		src  Source
 		want time.Duration
-	}{{command, 20 * time.Second}, {above, 26 * time.Second}, {Static("x", ""), attemptTime}} {
+	}{{command, 20 * time.Second}, {above, 26 * time.Second}, {identity, 26 * time.Second}, {Static("x", ""), attemptTime}} {
 		if got := New(c.src, nil).opts.AttemptTimeout; got != c.want {
 			t.Errorf("%s has %v for an attempt, want %v", nameOf(c.src), got, c.want)
 		}

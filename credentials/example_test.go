@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidemark-go/tidemark/credentials"
+	"github.com/tidemark-go/tidemark/emulator"
 	"golang.org/x/oauth2"
 )
 
@@ -64,6 +65,40 @@ func ExampleCache_Token() {
 	token, err := source.Token()
 	fmt.Println(token.Type(), token.Valid(), err)
 	// Output: Bearer true <nil>
+}
+
+// Sources go over one another: this job's tokens are those of a service account that the machine may act as, and
+// reach nothing but the objects of one bucket below one prefix.
+func ExampleDownscope() {
+	ctx := context.Background()
+	cloud, err := emulator.Listen(ctx, nil) // stands for Google Cloud; by default its own endpoints are used
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = cloud.Close() }()
+	cloud.LetImpersonate("tidemark@emulator-project.iam.gserviceaccount.com", "job@example.com")
+
+	machine := credentials.Metadata(&credentials.MetadataOptions{Host: cloud.MetadataHost()})
+	job, err := credentials.Impersonate(machine, "job@example.com", &credentials.ImpersonateOptions{Endpoint: cloud.IAMURL()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	narrow, err := credentials.Downscope(job, "checkpoints", "jobs/orders/", &credentials.DownscopeOptions{Endpoint: cloud.STSURL()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	tokens := credentials.Shared(narrow, nil)
+	defer func() { _ = tokens.Close() }()
+	token, err := tokens.Get(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("a token of", token.Account())
+	// Output: a token of job@example.com
 }
 
 // An error says what to do about it.

@@ -100,7 +100,7 @@ func Find(ctx context.Context, o *FindOptions) (*Found, error) {
 				Remedy: "correct it, or unset it to look further"}
 		case src != nil:
 			found := &Found{Source: src, Name: p.name, Tried: tried}
-			if _, asks := src.(*metadata); !asks {
+			if !asks(src) {
 				found.Account = AccountOf(ctx, src)
 			}
 			return found, nil
@@ -113,6 +113,19 @@ func Find(ctx context.Context, o *FindOptions) (*Found, error) {
 	return nil, &Error{Kind: Misconfigured, Source: "no credentials found", Err: &FindError{tried},
 		Remedy: "set GOOGLE_APPLICATION_CREDENTIALS to a key file, run gcloud auth application-default login, " +
 			"or set GCE_METADATA_HOST"}
+}
+
+// asks reports whether the source has to make a request to know its account.
+func asks(src Source) bool {
+	switch s := src.(type) {
+	case *metadata:
+		return s.known() == ""
+	case *downscoped:
+		return asks(s.src)
+	case *idToken:
+		return asks(s.src)
+	}
+	return false
 }
 
 // AccountOf is the account that a source stands for, asked of the source if need be; empty if nobody knows.

@@ -80,6 +80,32 @@ func TestFindOrder(t *testing.T) {
 	}
 }
 
+// Looking makes no request, whatever the source goes over.
+func TestFindAsksNobody(t *testing.T) {
+	o := machine(t, nil, func(req *http.Request) (*http.Response, error) {
+		t.Errorf("asked %s", req.URL)
+		return nil, syscall.EHOSTUNREACH
+	})
+	machine := Metadata(&MetadataOptions{Client: o.Client})
+	narrow, err := Downscope(machine, "bucket", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := IDToken(machine, "audience")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o.Source = range []Source{machine, narrow, id} {
+		if found, err := Find(t.Context(), o); err != nil || found.Account != "" {
+			t.Errorf("%+v, %v", found, err)
+		}
+	}
+	o.Source = Metadata(&MetadataOptions{Client: o.Client, Account: "robot@example.com"})
+	if found, err := Find(t.Context(), o); err != nil || found.Account != "robot@example.com" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
 func TestFindNothing(t *testing.T) {
 	began := time.Now()
 	_, err := Find(t.Context(), machine(t, nil, nil))

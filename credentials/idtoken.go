@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // identifier is a [Source] that can also get identity tokens.
@@ -43,6 +44,9 @@ func (d *idToken) Identity() string {
 func (d *idToken) Name() string { return "identity tokens of " + nameOf(d.src) }
 
 func (d *idToken) Account(ctx context.Context) (string, error) { return accountOf(ctx, d.src), nil }
+
+// patience implements patient.
+func (d *idToken) patience() time.Duration { return patienceOf(d.src) }
 
 func (d *idToken) Fetch(ctx context.Context) (*Token, error) {
 	return d.by.identityToken(ctx, d.audience)
