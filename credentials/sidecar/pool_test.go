@@ -45,7 +45,7 @@ func TestIdentitiesAreBounded(t *testing.T) {
 
 func TestAccountsAreKeptReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		up := newUpstream(&emulator.MetadataOptions{ReuseUntil: -1})
+		up := newUpstream(&emulator.MetadataOptions{ReuseUntil: -1, Latency: 100 * time.Millisecond})
 		up.failing(down)
 		s := start(t, &sidecar.Options{Transport: up})
 		time.Sleep(10 * time.Minute)

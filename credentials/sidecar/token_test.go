@@ -97,6 +97,9 @@ func TestTokenQueries(t *testing.T) {
 				t.Errorf("%s made another token", same)
 			}
 		}
+		if n := up.count(tokenPath); n != 2 {
+			t.Errorf("%d fetches for one account and one set of scopes: %q", n, up.asked)
+		}
 		token(t, s, "?transport=ALTS")
 		if n := up.count(tokenPath + "?transport=alts"); n != 1 {
 			t.Errorf("a token bound to a transport was asked for %d times as such", n)

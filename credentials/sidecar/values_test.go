@@ -196,6 +196,39 @@ func TestWhatIsMissingMayComeSoon(t *testing.T) {
 	})
 }
 
+// TestAHangingUpstreamIsLeftAlone: one client in ten seconds pays a second for the hope of a new answer, not each of them.
+func TestAHangingUpstreamIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream(nil)
+		s := start(t, &sidecar.Options{Transport: up})
+		value(t, s, account+"email")
+		up.failing(hang)
+		time.Sleep(time.Hour)
+		within(t, "the first", time.Second, func() { value(t, s, account+"email") })
+		time.Sleep(5 * time.Second) // now the attempts have ended
+		within(t, "all others", 0, func() {
+			for range 4 {
+				value(t, s, account+"email")
+			}
+		})
+	})
+}
+
+func TestAProxysWordsStayThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream(nil)
+		s := start(t, &sidecar.Options{Transport: up})
+		up.failing(only("instance/", says(404, "<html>Not here</html>", "Metadata-Flavor", "", "Content-Type", "text/html")))
+		if r := ask(t, s, root+"instance/tags"); r.status != 404 || strings.Contains(r.body, "html") || r.header.Get("Content-Type") == "text/html" {
+			t.Errorf("a page of a proxy: %v", r)
+		}
+		up.failing(only("instance/", says(404, "<html>Not here</html>", "Content-Type", "text/html")))
+		if r := ask(t, s, root+"instance/disks/"); r.status != 404 || r.body != "<html>Not here</html>" {
+			t.Errorf("a page of Google's: %v", r)
+		}
+	})
+}
+
 // TestRedirectsStayHere: the real server names itself in full, and a client that followed would never come back.
 func TestRedirectsStayHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
