@@ -32,6 +32,9 @@ func (e episode) play(ctx context.Context, s *stage, c Contender) (Result, error
 		srv.onNext(func() trouble { return e.trouble(expiry) })
 		stop := e.load.start(ctx, client, seen)
 		began, recovered, ok := e.watch(ctx, srv, seen)
+		from, to := began.Add(-500*time.Millisecond), time.Now()
+		v := seen.between(from, to)
+		srv.abandon() // or callers who queue for a lock would go on to ask a slow server one after the other
 		stop()
 		if err := ctx.Err(); err != nil {
 			return r, err
@@ -39,8 +42,6 @@ func (e episode) play(ctx context.Context, s *stage, c Contender) (Result, error
 		if !ok {
 			return r, errors.New("no refresh came in the life of a token")
 		}
-		from, to := began.Add(-500*time.Millisecond), time.Now()
-		v := seen.between(from, to)
 		r = outcome(v, srv, began)
 		spans, total := v.dark()
 		dark := total.Seconds()
@@ -136,9 +137,10 @@ func throttleCase() Case {
 			e, seen := episode{grace: 45 * time.Second}, &tally{}
 			stop := load{callers: 8, every: 50 * time.Millisecond, deadline: 60 * time.Second}.start(ctx, client, seen)
 			began, recovered, _ := e.watch(ctx, srv, seen)
-			stop()
 			to := time.Now()
 			v := seen.between(began, to)
+			srv.abandon()
+			stop()
 			r = outcome(v, srv, began)
 			r.meanwhile(srv, recovered)
 			r.after(recovered, seen.renewedAt())

@@ -45,9 +45,9 @@ func (l load) start(ctx context.Context, c Client, t *tally) (stop func()) {
 func call(ctx context.Context, c Client, t *tally, deadline, every time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	began := time.Now()
+	s := t.begin(every)
 	token, err := c.Token(ctx)
-	t.add(sample{began: began, ended: time.Now(), every: every, err: err}, token)
+	t.end(s, token, err)
 }
 
 // awaits polls until ok or the end of ctx or of the time allowed, and reports whether ok came. What it awaits is seconds

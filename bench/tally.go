@@ -22,6 +22,7 @@ type sample struct {
 	began, ended time.Time
 	every        time.Duration // after which the caller would have come again; 0 if it comes once
 	renewed      bool          // it brought another token than the first
+	held         bool          // it had not ended when the case did: neither a success nor an error yet
 	err          error
 }
 
@@ -30,7 +31,29 @@ type tally struct {
 	mu      sync.Mutex
 	first   string // the token at the start
 	samples []sample
+	pending map[*sample]struct{}
 	renewed time.Time // when another token was first seen
+}
+
+// begin notes a call that is under way.
+func (t *tally) begin(every time.Duration) *sample {
+	s := &sample{began: time.Now(), every: every}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pending == nil {
+		t.pending = map[*sample]struct{}{}
+	}
+	t.pending[s] = struct{}{}
+	return s
+}
+
+// end notes its outcome.
+func (t *tally) end(s *sample, token string, err error) {
+	s.ended, s.err = time.Now(), err
+	t.mu.Lock()
+	delete(t.pending, s)
+	t.mu.Unlock()
+	t.add(*s, token)
 }
 
 func (t *tally) add(s sample, token string) {
@@ -51,7 +74,8 @@ func (t *tally) renewedAt() time.Time {
 	return t.renewed
 }
 
-// between is the part of a tally of the calls that ended in a stretch of time.
+// between is the part of a tally of the calls that ended in a stretch of time, and of those that are still under way with
+// what they have waited so far.
 func (t *tally) between(from, to time.Time) view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,6 +84,9 @@ func (t *tally) between(from, to time.Time) view {
 		if !s.ended.Before(from) && !s.ended.After(to) {
 			v.samples = append(v.samples, s)
 		}
+	}
+	for s := range t.pending {
+		v.samples = append(v.samples, sample{began: s.began, ended: to, every: s.every, held: true})
 	}
 	return v
 }
@@ -83,7 +110,7 @@ func (v view) errors() (n int, last error) {
 func (v view) dark() (spans [][2]time.Time, total time.Duration) {
 	served := []time.Time{v.from, v.to}
 	for _, s := range v.samples {
-		if s.err == nil {
+		if s.err == nil && !s.held {
 			served = append(served, s.ended)
 		}
 	}

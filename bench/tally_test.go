@@ -100,3 +100,20 @@ func TestMergeTakesTheWorst(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// TestHeldCallsAreSeen: who waits still when a case ends has waited for long, and got nothing.
+func TestHeldCallsAreSeen(t *testing.T) {
+	seen := &tally{}
+	s := seen.begin(0)
+	v := seen.between(s.began, s.began.Add(time.Second))
+	if n, _ := v.errors(); len(v.samples) != 1 || n != 0 || v.latency().Max != 1 {
+		t.Errorf("%d calls, %d errors, %+v", len(v.samples), n, v.latency())
+	}
+	if _, dark := v.dark(); dark != time.Second {
+		t.Errorf("dark for %v", dark)
+	}
+	seen.end(s, "new", nil)
+	if v := seen.between(s.began, s.ended); len(v.samples) != 1 || v.samples[0].held || seen.renewedAt().IsZero() {
+		t.Errorf("%+v", v.samples)
+	}
+}
