@@ -30,7 +30,7 @@ func Example() {
 
 // saveOnce holds the example of the README, which a test compares.
 func saveOnce(ctx context.Context, storeURL, snapshot string, offsets []byte) error {
-	store, err := tidemark.Open(ctx, storeURL, nil) // gs://bucket/prefix, file:///dir or mem://name
+	store, err := tidemark.Open(ctx, storeURL, nil) // gs://bucket/prefix, s3://…, file:///dir
 	if err != nil {
 		return err
 	}
