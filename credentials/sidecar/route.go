@@ -158,6 +158,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusTooManyRequests
 	case errors.Is(err, errNoAccount):
 		status = http.StatusNotFound
+	case errors.Is(err, context.DeadlineExceeded):
+		// Not the cache's last word: a pod that has just started is told 404 at first, too.
+		if failed != nil {
+			wait = max(wait, failed.RetryAfter)
+		}
 	case failed != nil && failed.Kind == credentials.Refused:
 		status = http.StatusForbidden
 	case failed != nil && failed.Kind == credentials.Misconfigured:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidemark-go/tidemark/credentials"
 	"github.com/tidemark-go/tidemark/credentials/sidecar"
+	"github.com/tidemark-go/tidemark/emulator"
 )
 
 // key is a source that stands for an account.
@@ -130,4 +131,23 @@ func TestSourceThatFails(t *testing.T) {
 		}
 		token(t, s, "")
 	})
+}
+
+// TestKeyForOtherPrograms: a key file serves tokens and identity tokens to programs that only know the metadata server.
+func TestKeyForOtherPrograms(t *testing.T) {
+	cloud := emulator.Start(t, nil)
+	key := cloud.ServiceAccountKey()
+	s := start(t, &sidecar.Options{Source: func(_ context.Context, scopes []string) (credentials.Source, error) {
+		return credentials.Key(key, &credentials.KeyOptions{Scopes: scopes})
+	}})
+	if err := cloud.Issuer().Check(token(t, s, "").Token); err != nil {
+		t.Errorf("the token is not good: %v", err)
+	}
+	identity := value(t, s, identityPath+"?audience=https://a.example")
+	if again := value(t, s, identityPath+"?audience=https://a.example"); strings.Count(identity, ".") != 2 || again != identity {
+		t.Errorf("identity tokens %.20q, %.20q", identity, again)
+	}
+	if n := cloud.OAuthRequests(); n != 2 {
+		t.Errorf("%d requests to the token endpoint", n)
+	}
 }
