@@ -146,3 +146,25 @@ func TestStatusAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestPathsThatMeanAnother: what the server behind might read as the path of a token must not reach it as a value.
+func TestPathsThatMeanAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUpstream(nil)
+		s := start(t, &sidecar.Options{Transport: up})
+		token(t, s, "")
+		up.failing(says(200, "a token"))
+		before := up.count("")
+		for _, path := range []string{
+			"instance/x/../service-accounts/default/token", "instance//service-accounts/default/token", "instance/./service-accounts/default/token",
+			"instance%2F%2Fservice-accounts/default/token", `instance%5Cservice-accounts/default/token`, "instance/service-accounts/default/token%00",
+		} {
+			if r := ask(t, s, root+path); r.status != http.StatusNotFound {
+				t.Errorf("%s: %v", path, r)
+			}
+		}
+		if n := up.count("") - before; n != 0 {
+			t.Errorf("%d of them went upstream: %q", n, up.asked[before:])
+		}
+	})
+}
