@@ -1,7 +1,11 @@
 package sidecar
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidemark-go/tidemark/credentials"
@@ -22,4 +26,21 @@ func TestLeftByTheClockThatSaysLess(t *testing.T) {
 			t.Errorf("the monotonic clock says %v, the wall clock 1h: %v", end, left)
 		}
 	}
+}
+
+// TestComplaintsAreFew: a client that tries again and again must not fill a disk.
+func TestComplaintsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		var c complaints
+		for range 100 {
+			c.log(logger, slog.LevelWarn, "request failed")
+		}
+		time.Sleep(time.Second)
+		c.log(logger, slog.LevelWarn, "request failed")
+		if lines := strings.Count(log.String(), "\n"); lines != 2 || !strings.Contains(log.String(), "more_since_the_last=99") {
+			t.Errorf("%d lines: %s", lines, &log)
+		}
+	})
 }
