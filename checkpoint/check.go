@@ -169,6 +169,8 @@ func (c *checker) explain(f *Finding, err error, permission string) {
 			f.Permission = permission
 		}
 		e.Hint = c.grant(f)
+	case errors.Is(e.Kind, ErrCredentials) && !c.google():
+		e.Hint = "give keys that are valid at this endpoint, in the environment, a profile or a role"
 	case errors.Is(e.Kind, ErrInvalid) && f.Name == "bucket":
 		e.Hint = "create the bucket, or correct the store's URL"
 	case errors.Is(e.Kind, ErrUnsupported):

@@ -34,7 +34,18 @@ func (c *checker) reach(ctx context.Context) (string, error) {
 	return c.store.String() + " answers", nil
 }
 
-func (c *checker) bucket(context.Context) (string, error) { return "exists", c.noSuch }
+// bucket lists, because S3 does not say in answer to a HEAD whether it is the object or the bucket that is missing.
+func (c *checker) bucket(ctx context.Context) (string, error) {
+	if c.noSuch != nil {
+		return "", c.noSuch
+	}
+	for _, err := range c.store.raw.List(ctx, c.key) {
+		if err != nil && objstore.KindOf(err) != objstore.KindPermission {
+			return "", err
+		}
+	}
+	return "exists", nil
+}
 
 func (c *checker) create(ctx context.Context) (string, error) {
 	c.wrote = true

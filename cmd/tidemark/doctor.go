@@ -106,7 +106,7 @@ func (d *doctor) run(ctx context.Context, storeURL string) error {
 	var token *heldToken
 	switch {
 	case d.target != nil && d.target.Scheme != "gs":
-		d.add(check{Name: "credentials", Detail: "a " + d.target.Scheme + ":// store needs none from Google"})
+		d.add(check{Name: "credentials", Detail: "none of Google's are needed for " + d.target.Scheme + "://"})
 	case d.target != nil && strings.EqualFold(d.target.Query().Get("anonymous"), "true"):
 		d.add(check{Name: "credentials", Detail: "not used: the store's URL says anonymous=true"})
 	default:
@@ -124,15 +124,15 @@ func (d *doctor) run(ctx context.Context, storeURL string) error {
 	return d.finish(ctx)
 }
 
-// takeURL has the store's URL checked by those who understand it; that sends no request. A directory that cannot be opened is a
-// finding, for later.
+// takeURL has the store's URL checked by those who understand it; that sends no request. What else keeps the store from being opened is
+// a finding, for later.
 func (d *doctor) takeURL(ctx context.Context, storeURL string) error {
 	store, err := checkpoint.Open(ctx, storeURL, &checkpoint.Options{HTTPClient: &http.Client{}})
 	if err == nil {
 		err = store.Close()
 	}
 	u, _ := url.Parse(storeURL) // nil if that fails, of which Open has told
-	if err != nil && (u == nil || u.Scheme != "file" || errors.Is(err, checkpoint.ErrInvalid)) {
+	if err != nil && (u == nil || errors.Is(err, checkpoint.ErrInvalid) || errors.Is(err, checkpoint.ErrUnsupported)) {
 		return openError(storeURL, err)
 	}
 	d.target, d.report.Store = u, redactURL(storeURL)

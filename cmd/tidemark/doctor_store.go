@@ -67,7 +67,7 @@ func (d *doctor) store(ctx context.Context, storeURL string, token *heldToken) {
 			Hint: "grant roles/storage.bucketViewer on the bucket to " + orElse(d.report.Account, "the account") +
 				", or look yourself: gcloud storage buckets describe gs://" + d.target.Host})
 	}
-	if reading := dated.best(); d.target.Scheme == "gs" && reading.known {
+	if reading := dated.best(); reading.known {
 		d.clock("store-clock", "the store's", reading)
 	}
 }

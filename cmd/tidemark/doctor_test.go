@@ -37,7 +37,7 @@ func examine(t *testing.T, exit int, args ...string) (examination, []string) {
 	if code != exit {
 		t.Errorf("exit code %d, want %d\n%s%s", code, exit, stdout, stderr)
 	}
-	if strings.Contains(stdout+stderr, "ya29.") || strings.Contains(stdout+stderr, "SECRET") {
+	if strings.Contains(stdout+stderr, "ya29.") || strings.Contains(stdout+stderr, "PASSW0RD") {
 		t.Errorf("a secret is in the output:\n%s%s", stdout, stderr)
 	}
 	var doc examination
@@ -151,8 +151,8 @@ func TestDoctor(t *testing.T) {
 		// The environment.
 		{name: "no credentials", env: map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": "missing.json"}, store: "gs", exit: exitCredentials,
 			want: []string{"source=error", "store=skipped"}, check: "source", says: []string{"missing.json", "unset it to look further"}},
-		{name: "key of no use", env: map[string]string{"GOOGLE_SERVICE_ACCOUNT_KEY": `{"type":"service_account","private_key":"SECRET"}`}, exit: exitCredentials, want: []string{"source=error"}},
-		{name: "emulator's variable", env: map[string]string{"STORAGE_EMULATOR_HOST": "http://u:SECRET@127.0.0.1:1/?k=SECRET"}, want: []string{"emulator-host=warning"},
+		{name: "key of no use", env: map[string]string{"GOOGLE_SERVICE_ACCOUNT_KEY": `{"type":"service_account","private_key":"PASSW0RD"}`}, exit: exitCredentials, want: []string{"source=error"}},
+		{name: "emulator's variable", env: map[string]string{"STORAGE_EMULATOR_HOST": "http://u:PASSW0RD@127.0.0.1:1/?k=PASSW0RD"}, want: []string{"emulator-host=warning"},
 			check: "emulator-host", says: []string{"127.0.0.1:1: gs:// goes there", "unset STORAGE_EMULATOR_HOST"}},
 		{name: "emulator's variable, endpoint given", env: map[string]string{"STORAGE_EMULATOR_HOST": "127.0.0.1:1"}, store: "gs"},
 
@@ -289,6 +289,36 @@ func (s lateStorage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Storage.ServeHTTP(w, r)
 }
 
+// TestDoctorOfS3 needs no credentials of Google's.
+func TestDoctorOfS3(t *testing.T) {
+	cloud := emulator.Start(t, &emulator.Options{Storage: &emulator.StorageOptions{S3: &emulator.S3Options{Keys: map[string]string{"AKID": "PASSW0RD"}}}})
+	if err := cloud.CreateBucket("acme"); err != nil {
+		t.Fatal(err)
+	}
+	onlyMetadata(t, "127.0.0.1:1")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKID")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "PASSW0RD")
+	parameters := "/flows?region=auto&use_path_style=true&endpoint=" + url.QueryEscape(cloud.StorageURL())
+	if doc, found := examine(t, exitDone, "s3://acme"+parameters); len(found) > 0 || doc.text("store-clock") == "" {
+		t.Errorf("found %q in %+v", found, doc)
+	}
+	if _, found := examine(t, exitUsage, "s3://no-such-bucket"+parameters); len(found) == 0 || found[0] != "bucket=error" {
+		t.Errorf("without a bucket it found %q", found)
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+	if _, found := examine(t, exitCredentials, "s3://acme"+parameters); len(found) == 0 || !strings.HasSuffix(found[0], "=error") {
+		t.Errorf("with a wrong key it found %q", found)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	if _, found := examine(t, exitCredentials, "s3://acme"+parameters, "--timeout", "5s"); len(found) == 0 || !strings.HasSuffix(found[0], "=error") {
+		t.Errorf("without a key it found %q", found)
+	}
+	if left := cloud.Storage().Objects("acme"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestDoctorIsInterrupted(t *testing.T) {
 	for _, server := range []string{"metadata", "storage"} {
 		cloud := emulator.Start(t, &emulator.Options{Faults: []emulator.Fault{{Match: emulator.Match{Server: server}, Then: emulator.Then{Effect: emulator.EffectDelay, For: time.Hour}}}})
@@ -317,20 +347,20 @@ func TestDoctorAndProxies(t *testing.T) {
 		{"for tokens", "10.0.0.1", nil, true, warning, "ask the proxy proxy:3128"},
 		{"for tokens of nobody", "10.0.0.1", nil, false, fine, "none"},
 		{"for the store", "storage.googleapis.com", nil, true, fine, "go through proxy:3128"},
-		{"nonsense", "10.0.0.1", errors.New("SECRET"), true, warning, "not a URL"},
+		{"nonsense", "10.0.0.1", errors.New("PASSW0RD"), true, warning, "not a URL"},
 	} {
 		var out bytes.Buffer
 		d := &doctor{app: &app{out: &out}, proxyFor: func(r *http.Request) (*url.URL, error) {
 			if r.URL.Hostname() != c.proxied {
 				return nil, nil
 			}
-			return &url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("u", "SECRET")}, c.err
+			return &url.URL{Scheme: "http", Host: "proxy:3128", User: url.UserPassword("u", "PASSW0RD")}, c.err
 		}}
 		if c.metadata {
 			d.metadata = &metadataServer{host: "10.0.0.1:80"}
 		}
 		d.proxies()
-		if got := d.report.Checks[0]; got.Severity != c.want || !strings.Contains(got.Detail, c.says) || strings.Contains(out.String(), "SECRET") {
+		if got := d.report.Checks[0]; got.Severity != c.want || !strings.Contains(got.Detail, c.says) || strings.Contains(out.String(), "PASSW0RD") {
 			t.Errorf("%s: %+v\n%s", c.name, got, &out)
 		}
 	}
@@ -339,13 +369,13 @@ func TestDoctorAndProxies(t *testing.T) {
 func TestDoctorAndOddMetadataHosts(t *testing.T) {
 	for value, want := range map[string]severity{
 		"": fine, "169.254.169.254": fine, "metadata.google.internal:80": fine, "[fd20:ce::254]:80": fine, "127.0.0.1:8080": fine, "localhost": fine, "[::1]:80": fine,
-		"10.1.2.3": warning, "evil.example": warning, "http://127.0.0.1:8080": warning, "u:SECRET@10.1.2.3": warning, "127.0.0.1/computeMetadata": warning, "a b": warning,
+		"10.1.2.3": warning, "evil.example": warning, "http://127.0.0.1:8080": warning, "u:PASSW0RD@10.1.2.3": warning, "127.0.0.1/computeMetadata": warning, "a b": warning,
 	} {
 		t.Setenv("GCE_METADATA_HOST", value)
 		var out bytes.Buffer
 		d := &doctor{app: &app{out: &out}}
 		d.metadataHost()
-		if got := d.report.Checks[0]; got.Severity != want || strings.Contains(out.String(), "SECRET") {
+		if got := d.report.Checks[0]; got.Severity != want || strings.Contains(out.String(), "PASSW0RD") {
 			t.Errorf("%q: %+v\n%s", value, got, &out)
 		}
 	}
