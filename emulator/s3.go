@@ -54,7 +54,8 @@ func (s *Storage) serveS3(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Storage) dispatchS3(w http.ResponseWriter, r *http.Request, c *call, body payload) error {
-	permission, serve := "", (*Storage).readS3
+	var permission string
+	serve := (*Storage).readS3
 	switch {
 	case c.bucket == "":
 		return errNotImplemented("the list of buckets")

@@ -1,7 +1,7 @@
-// Package bucketstore keeps objects in a gocloud.dev bucket, with the conditions that gocloud itself does not offer.
+// Package bucketstore keeps objects in a bucket of a cloud, with the conditions that gocloud.dev itself does not offer.
 //
-// OpenGCS opens a Google Cloud Storage bucket the way that suits this package best; New takes a bucket that the caller
-// has opened. Data and listings go through gocloud.dev/blob; preconditions, versions and checksums are reached by As,
+// OpenGCS opens a Google Cloud Storage bucket the way that suits this package best, OpenS3 one behind the S3 protocol, without gocloud
+// (S3 says why); New takes a bucket that the caller has opened. Data and listings go through gocloud.dev/blob; preconditions, versions and checksums are reached by As,
 // in a dialect for each service. A bucket without a dialect is refused, because without conditions two owners
 // of a job could both believe that they committed.
 //

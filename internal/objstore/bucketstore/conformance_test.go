@@ -156,8 +156,8 @@ func TestRefusalsOfTheEmulator(t *testing.T) {
 		"delete": "storage.objects.delete", "list": "storage.objects.list", "dirs": "storage.objects.list",
 	} {
 		err := everyOp(t.Context(), s)[op]
-		e, ok := err.(*objstore.Error)
-		if !ok || e.Kind != objstore.KindPermission || e.Permission != permission {
+		var e *objstore.Error
+		if !errors.As(err, &e) || e.Kind != objstore.KindPermission || e.Permission != permission {
 			t.Errorf("%s: %v, want a refusal of %s", op, err, permission)
 		}
 	}

@@ -59,7 +59,7 @@ func (amazon) version(h http.Header) objstore.Version { return etag(h.Get("ETag"
 
 // etag refuses weak tags, on which no write can be conditioned.
 func etag(v string) objstore.Version {
-	if v = strings.Trim(v, `"`); etagForm.MatchString(v) && !strings.HasPrefix(v, "W/") {
+	if v = strings.Trim(v, `"`); etagForm.MatchString(v) {
 		return objstore.Version(v)
 	}
 	return objstore.Absent
