@@ -33,7 +33,7 @@ func (s *S3) send(ctx context.Context, c *s3Call) (*http.Response, error) {
 	for renewed := false; ; renewed = true {
 		creds, err := s.creds.Retrieve(ctx)
 		if err != nil {
-			return nil, s.fail(ctx, c, withoutKeys(err))
+			return nil, s.fail(ctx, c, errNoKeys{err})
 		}
 		resp, err := s.exchange(ctx, c, creds)
 		if err == nil {
@@ -118,8 +118,6 @@ func (e errNoKeys) CredentialsError() string {
 	}
 	return "misconfigured"
 }
-
-func withoutKeys(err error) error { return errNoKeys{err} }
 
 // fail gives a failure without an answer its kind.
 func (s *S3) fail(ctx context.Context, c *s3Call, err error) error {
