@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -201,7 +202,9 @@ func TestCheckSeesBrokenConditions(t *testing.T) {
 		{"creates what exists", broken{Store: memstore.New(), ignoresAbsent: true}, "create-if-absent=unsupported"},
 		{"ignores versions", broken{Store: memstore.New(), ignoresVersion: true}, "compare-and-swap=unsupported"},
 		{"refuses versions", broken{Store: memstore.New(), refusesVersion: true}, "compare-and-swap=unsupported"},
+		{"mints no versions", broken{Store: memstore.New(), sameVersion: true}, "compare-and-swap=unsupported"},
 		{"reads what was", broken{Store: memstore.New(), stale: true}, "read=unsupported"},
+		{"lists nothing", broken{Store: memstore.New(), blind: true}, "list=unsupported"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := outcome(openMem(t, c.s).Check(t.Context(), nil)); !slices.Contains(got, c.want) {
@@ -213,7 +216,14 @@ func TestCheckSeesBrokenConditions(t *testing.T) {
 
 type broken struct {
 	*memstore.Store
-	ignoresAbsent, ignoresVersion, refusesVersion, stale bool
+	ignoresAbsent, ignoresVersion, refusesVersion, sameVersion, stale, blind bool
+}
+
+func (b broken) List(ctx context.Context, prefix string) iter.Seq2[objstore.Info, error] {
+	if b.blind {
+		prefix += "-nothing"
+	}
+	return b.Store.List(ctx, prefix)
 }
 
 func (b broken) Put(ctx context.Context, key string, body []byte, cond objstore.Version) (objstore.Version, error) {
@@ -225,7 +235,11 @@ func (b broken) Put(ctx context.Context, key string, body []byte, cond objstore.
 	case cond != objstore.Absent && b.refusesVersion:
 		cond = "another"
 	}
-	return b.Store.Put(ctx, key, body, cond)
+	version, err := b.Store.Put(ctx, key, body, cond)
+	if b.sameVersion && cond != objstore.Absent {
+		version = cond
+	}
+	return version, err
 }
 
 func (b broken) Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Version, error) {

@@ -380,3 +380,33 @@ func TestDoctorAndOddMetadataHosts(t *testing.T) {
 		}
 	}
 }
+
+func TestLifecycleRulesThatReachAStore(t *testing.T) {
+	for _, c := range []struct {
+		condition string
+		want      bool
+	}{
+		{`{}`, true},
+		{`{"age":1,"matchesPrefix":["flows"]}`, true},
+		{`{"age":1,"matchesPrefix":["flows/orders/"]}`, true},
+		{`{"age":1,"matchesPrefix":["other/","flow/"]}`, false},
+		{`{"age":1,"matchesSuffix":[".tmp",".log"]}`, false},
+		{`{"age":1,"matchesSuffix":[".tmp","/HEAD"]}`, true},
+		{`{"age":1,"matchesSuffix":["0f"]}`, true},
+		{`{"age":1,"matchesPrefix":["flows/"],"matchesSuffix":[".tmp"]}`, false},
+		{`{"isLive":true}`, true},
+		{`{"isLive":false}`, false},
+		{`{"daysSinceNoncurrentTime":0}`, false},
+		{`{"noncurrentTimeBefore":"2031-01-01"}`, false},
+		{`{"daysSinceCustomTime":1}`, false},
+		{`{"customTimeBefore":"2031-01-01"}`, false},
+	} {
+		var r lifecycleRule
+		if err := json.Unmarshal([]byte(c.condition), &r.Condition); err != nil {
+			t.Fatal(err)
+		}
+		if r.reaches("flows/") != c.want {
+			t.Errorf("%s: reaches flows/ is %t", c.condition, !c.want)
+		}
+	}
+}
