@@ -43,7 +43,7 @@ type CredentialStats struct {
 	ExpiresIn       time.Duration // of the token in hand; 0 without one
 }
 
-// Open opens gs://bucket/prefix, file:///dir or mem://name. For gs:// it finds credentials (see credentials.Find) and shares
+// Open opens gs://bucket/prefix, s3://bucket/prefix, file:///dir or mem://name. For s3:// credentials are those of the AWS environment. For gs:// it finds credentials (see credentials.Find) and shares
 // their token with every other store of the process that has the same. Parameters of gs://: endpoint=URL names another server that speaks Google's API, and
 // anonymous=true does without a token. Open asks for no token and sends nothing to the store.
 func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {

@@ -70,8 +70,9 @@ type headChange struct {
 	// applied recognises the change in a HEAD that others may have written since.
 	applied func(h *format.Head) bool
 	// never tells, of a HEAD without the change in it, that the change was not in an earlier one either. Nil: it does not matter,
-	// because making the change twice is making it once.
-	never func(h *format.Head) bool
+	// because making the change twice is making it once. refused: the only try was answered by "precondition failed", which leaves only a layer
+	// between that sends requests twice.
+	never func(h *format.Head, refused bool) bool
 }
 
 // commitGrace is how long a HEAD write that has been sent is followed after its context ended, so that an
@@ -88,12 +89,12 @@ func (j *Job) writeHead(ctx context.Context, at headState, c headChange) (headSt
 		if err != nil {
 			return headState{}, err
 		}
-		now, done, err := j.trySwap(ctx, at, next, body, c, &retries)
-		if err != nil || done {
+		now, end, err := j.trySwap(ctx, at, next, body, c, &retries)
+		if err != nil || end == swapApplied {
 			return now, err
 		}
 		// HEAD has moved, so none of our tries can be applied any more. Was one, before it moved?
-		if c.never != nil && !c.never(now.head) {
+		if c.never != nil && !c.never(now.head, end == swapRefused) {
 			return headState{}, j.refusedInDoubt(now, c)
 		}
 		if err := retries.wait(ctx, errMoved); err != nil {
@@ -105,23 +106,32 @@ func (j *Job) writeHead(ctx context.Context, at headState, c headChange) (headSt
 
 var errMoved = errors.New("others keep changing the job")
 
-// trySwap sends one write until it is known to be applied (done), or HEAD is known to have moved without it.
-func (j *Job) trySwap(ctx context.Context, at headState, next *format.Head, body []byte, c headChange, retries *backoff) (now headState, done bool, err error) {
+// swapEnd is how a compare-and-swap ended.
+type swapEnd int
+
+const (
+	swapApplied swapEnd = iota // HEAD is, or was made from, what was sent
+	swapMoved                  // HEAD has moved, and the change is not in it
+	swapRefused                // the same, and the only try was refused
+)
+
+// trySwap sends one write until it is known to be applied, or HEAD is known to have moved without it.
+func (j *Job) trySwap(ctx context.Context, at headState, next *format.Head, body []byte, c headChange, retries *backoff) (now headState, end swapEnd, err error) {
 	sent := false // a try of ours may have been applied, or may still be
-	fail := func(err error) (headState, bool, error) {
+	fail := func(err error) (headState, swapEnd, error) {
 		if sent {
 			err = j.inDoubt(c.op, err)
 		}
-		return headState{}, false, err
+		return headState{}, swapMoved, err
 	}
-	for {
+	for end = swapRefused; ; end = swapMoved {
 		if err := j.store.pace(ctx, j.name); err != nil {
 			return fail(err)
 		}
 		version, err := j.swapHead(ctx, format.HeadKey(j.name), body, at.version)
 		switch {
 		case err == nil:
-			return headState{next, version}, true, nil
+			return headState{next, version}, swapApplied, nil
 		case !objstore.Unknown(err) && !sent:
 			return fail(err)
 		}
@@ -132,11 +142,13 @@ func (j *Job) trySwap(ctx context.Context, at headState, next *format.Head, body
 		case readErr != nil:
 			return fail(fmt.Errorf("%w; then %w", err, readErr))
 		case now.head != nil && (bytes.Equal(now.head.Nonce, next.Nonce) || c.applied(now.head)):
-			return now, true, nil
+			return now, swapApplied, nil
 		case now.head == nil && at.head != nil:
 			return fail(&Error{Kind: ErrCorrupt, Op: c.op, Job: j.name, Object: format.HeadKey(j.name), Err: errors.New("HEAD has disappeared; nothing of tidemark deletes it")})
+		case now.version != at.version && objstore.KindOf(err) == objstore.KindPrecondition:
+			return now, end, nil
 		case now.version != at.version:
-			return now, false, nil
+			return now, swapMoved, nil
 		case !objstore.Unknown(err):
 			return fail(err)
 		}

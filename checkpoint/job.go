@@ -193,7 +193,7 @@ func (j *Job) Remove(ctx context.Context) error {
 			return nil
 		},
 		applied: func(h *format.Head) bool { return h.Removed },
-		never:   func(h *format.Head) bool { return h.Epoch <= read.Epoch },
+		never:   func(h *format.Head, _ bool) bool { return h.Epoch <= read.Epoch },
 	})
 	return wrap(err, "remove", j.name, 0)
 }

@@ -87,7 +87,7 @@ func (j *Job) beginOneShot(ctx context.Context, o SaveOptions) (*Writer, error) 
 				return nil
 			},
 			applied: func(h *format.Head) bool { return isCommitted(h, r) },
-			never:   func(h *format.Head) bool { return h.Epoch <= id.Epoch || neverCommitted(h, r) },
+			never:   func(h *format.Head, _ bool) bool { return h.Epoch <= id.Epoch || neverCommitted(h, r) },
 		})
 		if err != nil {
 			return Info{}, err

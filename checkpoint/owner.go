@@ -60,7 +60,7 @@ func (s *Store) Acquire(ctx context.Context, job string, opts *AcquireOptions) (
 		},
 		applied: func(h *format.Head) bool { return bytes.Equal(h.Fence, owner.fence) },
 		// Somebody who took the job after us is not to be fenced by a second try of ours.
-		never: func(h *format.Head) bool { return h.Epoch <= epochOf(at)+1 },
+		never: func(h *format.Head, refused bool) bool { return refused || h.Epoch <= epochOf(at)+1 },
 	})
 	if err != nil {
 		return nil, wrap(err, "acquire", job, 0)
@@ -181,7 +181,7 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained) (
 			return nil
 		},
 		applied: func(h *format.Head) bool { return isCommitted(h, r) },
-		never:   func(h *format.Head) bool { return o.stillOwns(h) == nil || neverCommitted(h, r) },
+		never:   func(h *format.Head, _ bool) bool { return o.stillOwns(h) == nil || neverCommitted(h, r) },
 	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
