@@ -65,7 +65,7 @@ func TestDark(t *testing.T) {
 	if !slices.Equal(spans, want) || total != 2500*time.Millisecond {
 		t.Errorf("dark for %v: %v", total, spans)
 	}
-	if n, last := v.errors(); n != 14 || last != bad {
+	if n, last := v.errors(); n != 14 || !errors.Is(last, bad) {
 		t.Errorf("%d errors, %v", n, last)
 	}
 }

@@ -10,7 +10,8 @@ import (
 // else, and lets our own listener share it (both carry SO_REUSEADDR, as Go's listeners do), so that a gate that was
 // shut finds its port again.
 func reserve(addr *net.TCPAddr) (*net.TCPAddr, func(), error) {
-	family, sa := syscall.AF_INET6, syscall.Sockaddr(nil)
+	family := syscall.AF_INET6
+	var sa syscall.Sockaddr
 	if ip4 := addr.IP.To4(); ip4 != nil {
 		family = syscall.AF_INET
 		sa = &syscall.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip4)}

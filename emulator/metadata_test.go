@@ -272,7 +272,8 @@ func TestRevokedTokenIsReplaced(t *testing.T) {
 
 func TestTokenReuseNever(t *testing.T) {
 	m := emulator.NewMetadata(&emulator.MetadataOptions{ReuseUntil: -1}, emulator.NewIssuer())
-	if ask(m, "a", tokenURL).token(t) == ask(m, "a", tokenURL).token(t) {
+	first := ask(m, "a", tokenURL).token(t)
+	if second := ask(m, "a", tokenURL).token(t); second == first {
 		t.Error("the same token twice")
 	}
 }

@@ -123,7 +123,8 @@ func TestStorageClient(t *testing.T) {
 
 func TestDoor(t *testing.T) {
 	cloud := fakegcs.Start(t, nil)
-	if cloud.StoreURL("bucket", "p") != cloud.StoreURL("bucket", "p") {
+	first := cloud.StoreURL("bucket", "p")
+	if again := cloud.StoreURL("bucket", "p"); again != first {
 		t.Error("creating a bucket again changed something")
 	}
 	c := client(t, cloud)
