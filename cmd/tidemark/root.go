@@ -92,22 +92,30 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [VERB]",
 		Short: "Show help on a verb, with an example",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  cobra.ArbitraryArgs,
 		Example: `  tidemark help
   tidemark help save`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return root.Help()
-			}
-			for _, cmd := range root.Commands() {
-				if cmd.Name() == args[0] && !cmd.Hidden {
-					cmd.InitDefaultHelpFlag()
-					return cmd.Help()
+			cmd := root
+			for _, name := range args {
+				if cmd = visible(cmd, name); cmd == nil {
+					return unknownVerb(root, strings.Join(args, " "))
 				}
 			}
-			return unknownVerb(root, args[0])
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
 		},
 	}
+}
+
+// visible is the verb of that name below parent; nil if there is none that is shown.
+func visible(parent *cobra.Command, name string) *cobra.Command {
+	for _, cmd := range parent.Commands() {
+		if cmd.Name() == name && !cmd.Hidden {
+			return cmd
+		}
+	}
+	return nil
 }
 
 // storeVerb fills in what the verbs with a store have in common. The words of cmd.Use say which arguments there are: STORE, and
