@@ -96,26 +96,19 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 		Example: `  tidemark help
   tidemark help save`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			cmd := root
-			for _, name := range args {
-				if cmd = visible(cmd, name); cmd == nil {
-					return unknownVerb(root, strings.Join(args, " "))
+			if len(args) == 0 {
+				return root.Help()
+			}
+			asked := strings.Join(args, " ")
+			for _, cmd := range root.Commands() {
+				if strings.HasPrefix(cmd.Use+" ", asked+" ") && !cmd.Hidden { // some verbs are of two words
+					cmd.InitDefaultHelpFlag()
+					return cmd.Help()
 				}
 			}
-			cmd.InitDefaultHelpFlag()
-			return cmd.Help()
+			return unknownVerb(root, asked)
 		},
 	}
-}
-
-// visible is the verb of that name below parent; nil if there is none that is shown.
-func visible(parent *cobra.Command, name string) *cobra.Command {
-	for _, cmd := range parent.Commands() {
-		if cmd.Name() == name && !cmd.Hidden {
-			return cmd
-		}
-	}
-	return nil
 }
 
 // storeVerb fills in what the verbs with a store have in common. The words of cmd.Use say which arguments there are: STORE, and
