@@ -186,6 +186,20 @@ func TestManyStoresShareOneToken(t *testing.T) {
 	}
 }
 
+// Sharing can be switched off: each store then fetches for itself.
+func TestPrivateCredentials(t *testing.T) {
+	cloud := start(t, emulator.Options{})
+	for range 3 {
+		s := open(t, cloud.StoreURL("state", ""), &tidemark.Options{PrivateCredentials: true})
+		for range s.Jobs(t.Context()) {
+			t.Error("a job in an empty store")
+		}
+	}
+	if n := cloud.Metadata().Stats().TokenRequests; n != 3 {
+		t.Errorf("three stores with caches of their own asked for %d tokens", n)
+	}
+}
+
 // A revoked token costs one refresh, not the checkpoint.
 func TestRevokedTokenIsReplaced(t *testing.T) {
 	cloud := start(t, emulator.Options{})

@@ -26,14 +26,23 @@ type Options struct {
 	checkpoint.Options // with HTTPClient set, no credentials are looked for: the client brings its own
 	// Credentials, if set, is used instead of what credentials.Find would find.
 	Credentials credentials.Source
+	// PrivateCredentials gives this store a token cache of its own instead of its share of the process's.
+	PrivateCredentials bool
 }
 
 // Store is a checkpoint store together with its share of the process's token cache.
 type Store struct {
 	*checkpoint.Store
 	source    string
-	tokens    *credentials.Handle // nil: the store needs none
+	tokens    tokenCache // nil: the store needs none
 	transport *http.Transport
+}
+
+// tokenCache is a cache of one's own, or a handle on a shared one.
+type tokenCache interface {
+	credentials.Tokens
+	Stats() credentials.Stats
+	Close() error
 }
 
 // CredentialStats says where a store's credentials come from and what they cost.
@@ -58,7 +67,12 @@ func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 			return nil, credentialsError(err)
 		}
 		s.source = found.Name
-		s.tokens = credentials.Shared(found.Source, &credentials.Options{Logger: o.Logger})
+		cacheOptions := &credentials.Options{Logger: o.Logger}
+		if o.PrivateCredentials {
+			s.tokens = credentials.New(found.Source, cacheOptions)
+		} else {
+			s.tokens = credentials.Shared(found.Source, cacheOptions)
+		}
 		s.transport = newTransport()
 		o.HTTPClient = &http.Client{Transport: credentials.Transport(s.tokens, s.transport)}
 	}
