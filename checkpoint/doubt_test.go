@@ -16,20 +16,22 @@ import (
 
 func isHeadPut(op memstore.Op) bool { return op.Method == "put" && strings.HasSuffix(op.Key, "/HEAD") }
 
-// hideOneHeadPut applies the next write of HEAD and never answers it, while meanwhile runs on another connection.
-func hideOneHeadPut(mem *memstore.Store, meanwhile func()) {
-	armed := true
+// hideOneHeadPut applies the next write of HEAD and never answers it, while meanwhile runs on another connection; wait returns when it has.
+func hideOneHeadPut(mem *memstore.Store, meanwhile func()) (wait func()) {
+	armed, done := true, make(chan struct{})
 	mem.SetFault(func(op memstore.Op) memstore.Outcome {
 		if !armed || !isHeadPut(op) {
 			return memstore.OK
 		}
 		armed = false
 		go func() {
+			defer close(done)
 			time.Sleep(10 * time.Second) // fake time: after the write was applied, before its sender gives it up
 			meanwhile()
 		}()
 		return memstore.Outcome{Apply: true, Hang: true}
 	})
+	return func() { <-done }
 }
 
 // A commit that was sent and not answered may land whenever it likes: giving up must not be reported as failure.
@@ -91,11 +93,13 @@ func TestSupersededIsNotFailed(t *testing.T) {
 						t.Fatal(acquireErr)
 					}
 					w := mustBegin(t, o, newState)
-					hideOneHeadPut(mem, supersede)
+					wait := hideOneHeadPut(mem, supersede)
 					_, err = w.Commit(context.Background())
+					wait()
 				} else {
-					hideOneHeadPut(mem, supersede)
+					wait := hideOneHeadPut(mem, supersede)
 					_, err = s.Save(context.Background(), crashJob, addAll(newState), nil)
+					wait()
 				}
 				if wantKind(t, err, kind); !errors.Is(err, ErrOutcomeUnknown) {
 					t.Errorf("reported as certain: %v", err)
@@ -122,8 +126,9 @@ func TestRemovalDoesNotHitTheJobsNextLife(t *testing.T) {
 		mem := memstore.New()
 		peer := openMem(t, mem.Peer())
 		mustSave(t, peer, crashJob, oldState)
-		hideOneHeadPut(mem, func() { mustSave(t, peer, crashJob, newState) })
+		wait := hideOneHeadPut(mem, func() { mustSave(t, peer, crashJob, newState) })
 		err := mustJob(t, openMem(t, mem), crashJob).Remove(context.Background())
+		wait()
 		if !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("removed, revived, and reported as %v", err)
 		}
@@ -139,13 +144,14 @@ func TestAcquireDoesNotTakeTheJobBack(t *testing.T) {
 		peer := openMem(t, mem.Peer())
 		mustSave(t, peer, crashJob, oldState)
 		var second *Owner
-		hideOneHeadPut(mem, func() {
+		wait := hideOneHeadPut(mem, func() {
 			var err error
 			if second, err = peer.Acquire(context.Background(), crashJob, nil); err != nil {
 				t.Error(err)
 			}
 		})
 		_, err := openMem(t, mem).Acquire(context.Background(), crashJob, nil)
+		wait()
 		wantKind(t, err, ErrConflict)
 		mustCommit(t, mustBegin(t, second, newState))
 	})
