@@ -10,8 +10,8 @@ import (
 )
 
 // noise says how to read the figures; it stands above every table.
-const noise = "Contenders take turns within a case. Nanoseconds are the median of the rounds with the best beside it; every other figure is " +
-	"the worst of the rounds. A busy machine adds to waits and nanoseconds, most to p99.9 and max; it adds nothing to counts."
+const noise = "Contenders take turns within a case. Nanoseconds are the median of the rounds with the best beside it, by which a " +
+	"goal is judged; every other figure is the worst of the rounds. A busy machine adds to waits and nanoseconds, most to p99.9 and max; it adds nothing to counts."
 
 // WriteJSON writes the report as one document on one line.
 func (r *Report) WriteJSON(w io.Writer) error {
