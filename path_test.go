@@ -191,8 +191,8 @@ func TestPrivateCredentials(t *testing.T) {
 	cloud := start(t, emulator.Options{})
 	for range 3 {
 		s := open(t, cloud.StoreURL("state", ""), &tidemark.Options{PrivateCredentials: true})
-		for range s.Jobs(t.Context()) {
-			t.Error("a job in an empty store")
+		for name, err := range s.Jobs(t.Context()) {
+			t.Errorf("in an empty store: job %q, %v", name, err)
 		}
 	}
 	if n := cloud.Metadata().Stats().TokenRequests; n != 3 {
