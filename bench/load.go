@@ -46,8 +46,9 @@ func call(ctx context.Context, c Client, t *tally, deadline, every time.Duration
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	s := t.begin(every)
+	began := time.Now() // once more: taking notes is not the cache's time
 	token, err := c.Token(ctx)
-	t.end(s, token, err)
+	t.end(s, sample{began: began, ended: time.Now(), every: every, err: err}, token)
 }
 
 // awaits polls until ok or the end of ctx or of the time allowed, and reports whether ok came. What it awaits is seconds

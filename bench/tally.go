@@ -47,13 +47,12 @@ func (t *tally) begin(every time.Duration) *sample {
 	return s
 }
 
-// end notes its outcome.
-func (t *tally) end(s *sample, token string, err error) {
-	s.ended, s.err = time.Now(), err
+// end replaces it by what became of it.
+func (t *tally) end(s *sample, done sample, token string) {
 	t.mu.Lock()
 	delete(t.pending, s)
 	t.mu.Unlock()
-	t.add(*s, token)
+	t.add(done, token)
 }
 
 func (t *tally) add(s sample, token string) {

@@ -112,8 +112,8 @@ func TestHeldCallsAreSeen(t *testing.T) {
 	if _, dark := v.dark(); dark != time.Second {
 		t.Errorf("dark for %v", dark)
 	}
-	seen.end(s, "new", nil)
-	if v := seen.between(s.began, s.ended); len(v.samples) != 1 || v.samples[0].held || seen.renewedAt().IsZero() {
+	seen.end(s, sample{began: s.began, ended: s.began.Add(time.Millisecond)}, "new")
+	if v := seen.between(s.began, s.began.Add(time.Second)); len(v.samples) != 1 || v.samples[0].held || seen.renewedAt().IsZero() {
 		t.Errorf("%+v", v.samples)
 	}
 }
