@@ -26,6 +26,7 @@ var tests = []test{
 	{"RoundTrip", roundTrip},
 	{"Large", large},
 	{"Ranges", ranges},
+	{"Streams", streams},
 	{"Limit", limit},
 	{"CreateOnce", createOnce},
 	{"CreateRace", createRace},
