@@ -18,10 +18,15 @@ const (
 	lateArrives
 	collectorDeletes
 	putArrivesAgain
+	joins
+	joinsByHead
+	shareArrives
+	takesHandle
 	acts // their number
 )
 
-// step is one edge of the graph. For the last two acts actor is a save and arg an object.
+// step is one edge of the graph. Of what happens to an object, actor is the save, or the share, and arg the object; of joining, arg is the save, of taking a
+// handle the share.
 type step struct {
 	actor uint8
 	act   act
@@ -66,6 +71,10 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 	if !ok {
 		return
 	}
+	if o.kind == join {
+		m.workerSteps(s, i, o.save, emit)
+		return
+	}
 	switch a.phase {
 	case idle:
 		if m.canStart(s, i, o) {
@@ -75,6 +84,7 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 			}
 		}
 	case uploadingData:
+		m.handleSteps(s, i, o.save, emit)
 		do(dataArrives, func(t *state, me *actor) violation {
 			m.upload(t, o.save, data)
 			if m.adversary && m.tokenFree(t, i) {

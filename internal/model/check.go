@@ -18,6 +18,8 @@ const (
 	visibleFailure violation = "a save was reported failed and is visible"
 	twoOwners      violation = "two owners hold one epoch"
 	twice          violation = "one call took effect twice"
+	bothLives      violation = "a checkpoint holds the shares of two lives of one worker"
+	foreignShare   violation = "a checkpoint holds a share of another save"
 )
 
 // checkWrite judges one accepted write of HEAD by what was there before.
@@ -86,6 +88,9 @@ func (m *model) checkState(s *state) violation {
 			if broken := m.checkObject(s, int(v.base)-1, data); broken != "" {
 				return broken
 			}
+		}
+		if broken := m.checkShares(s, k); broken != "" {
+			return broken
 		}
 	}
 	return ""

@@ -19,12 +19,16 @@
 // Each save has two objects, data and manifest, named by (epoch, checkpoint) and a nonce. Its manifest refers to its own data and to the data of the
 // newest checkpoint in the HEAD that it began from, but not to what that one refers to: so data outlives its own manifest, and is dropped in time.
 //
+// A worker (shares.go) saves a share of a checkpoint in another process: one object, named like the coordinator's save, with the base that it was assigned or that it reads in
+// HEAD. It may die at any moment and be restarted in the same epoch, and join the same save again or another one, however old. Handles arrive at any coordinator at any later
+// time, more than once or never. What a save took in is referred to by its manifest.
+//
 // # What is checked
 //
 // In every state: what HEAD refers to exists, is what the manifest means, and was never deletable before; a tag names a retained
 // checkpoint; a removed job has none; a save that was reported ok was committed; one that was reported failed was not, and never will be. With
 // every write of HEAD: commits go up in epoch and checkpoint; only the job's owner commits in its epoch; nothing but a removal drops the newest; a
-// call to save or remove takes effect once. No epoch has two owners.
+// call to save or remove takes effect once. No epoch has two owners. A checkpoint holds only shares that were saved for it, one of each worker.
 //
 // A save may also be reported as of unknown fate, which promises nothing. When that is necessary is what rules.go's certain says.
 //
@@ -32,15 +36,14 @@
 //
 // # What bounds it
 //
-// Worlds have up to six actors and six saves (worlds.go). An actor leaves at most one abandoned request behind for one version of HEAD. An
+// Worlds have up to six actors, six saves and three shares (worlds.go). An actor leaves at most one abandoned request behind for one version of HEAD. An
 // acquisition that was applied, overtaken before its sender knew, and sent again, may take the job again as often as its world says: nothing in the protocol
 // bounds that, two acquisitions whose replies are all lost can overtake each other for ever.
 //
 // # What is not modelled
 //
 // Reader leases (a lease is a tag that any writer of HEAD may drop). Repair of a lost HEAD, and a store restored to an older state: there HEAD goes back,
-// and only then is the fence's nonce needed beside the epoch. A worker that restarts inside one epoch. Bytes damaged by the store. Whether anything
-// ever gets done.
+// and only then is the fence's nonce needed beside the epoch. Bytes damaged by the store. Whether anything ever gets done.
 package main
 
 import (

@@ -31,6 +31,8 @@ func (c config) bounds() string {
 			out = append(out, fmt.Sprintf("%s of %d", kindNames[r.kind], max(1, r.times)))
 		case trimmer:
 			out = append(out, fmt.Sprintf("%s, %d times", kindNames[r.kind], max(1, r.times)))
+		case worker:
+			out = append(out, fmt.Sprintf("%s of %d lives", kindNames[r.kind], max(1, r.times)))
 		default:
 			out = append(out, kindNames[r.kind])
 		}
@@ -53,8 +55,8 @@ func (c config) bounds() string {
 // role is one actor's part.
 type role struct {
 	kind  kind
-	times int // saves of an owner or of a series of one-shot saves; rounds of a trimmer
-	of    int // of a second writer: the index of its owner
+	times int // saves of an owner or of a series of one-shot saves; rounds of a trimmer; lives of a worker
+	of    int // of a second writer or a worker: the index of its owner
 }
 
 type kind uint8
@@ -66,14 +68,15 @@ const (
 	trimmer             // retires all but the newest and tagged, and is not the owner
 	tagger              // tags the newest checkpoint, then untags it
 	remover             // removes the job
+	worker              // saves a share of another's checkpoint, and hands the coordinator a handle
 )
 
-var kindNames = [...]string{"owner", "writer", "oneshot", "trimmer", "tagger", "remover"}
+var kindNames = [...]string{"owner", "writer", "oneshot", "trimmer", "tagger", "remover", "worker"}
 
 // op is one operation of a script.
 type op struct {
 	kind opKind
-	save int // of commit and saveOnce
+	save int // of commit and saveOnce; of join: the share
 }
 
 type opKind uint8
@@ -86,9 +89,10 @@ const (
 	tag
 	untag
 	remove
+	join
 )
 
-var opNames = [...]string{"acquire", "commit", "one-shot save", "retain", "tag", "untag", "remove"}
+var opNames = [...]string{"acquire", "commit", "one-shot save", "retain", "tag", "untag", "remove", "share"}
 
 // model is a config made ready to explore, with at most one guard broken.
 type model struct {
@@ -97,6 +101,9 @@ type model struct {
 	scripts [][]op
 	names   []string
 	saves   int
+	savedBy [maxSaves]int // who makes each save
+	shares  int
+	workers [maxShares]int // whose share each is
 	// literal checks of a failed save only that it is not visible now or later; without it, that it never was.
 	literal bool
 	scratch state // what a successor is built in
@@ -105,13 +112,14 @@ type model struct {
 func newModel(c config, m mutant) *model {
 	out := &model{config: c, mutant: m}
 	counts := map[kind]int{}
-	for _, r := range c.cast {
+	for i, r := range c.cast {
 		counts[r.kind]++
 		out.names = append(out.names, fmt.Sprintf("%s%d", kindNames[r.kind], counts[r.kind]))
 		var script []op
 		saves := func(k opKind) {
 			for range max(1, r.times) {
 				script = append(script, op{k, out.saves})
+				out.savedBy[out.saves] = i
 				out.saves++
 			}
 		}
@@ -131,10 +139,16 @@ func newModel(c config, m mutant) *model {
 			script = append(script, op{kind: tag}, op{kind: untag})
 		case remover:
 			script = append(script, op{kind: remove})
+		case worker:
+			for range max(1, r.times) {
+				script = append(script, op{join, out.shares})
+				out.workers[out.shares] = i
+				out.shares++
+			}
 		}
 		out.scripts = append(out.scripts, script)
 	}
-	if len(c.cast) > maxActors || out.saves > maxSaves {
+	if len(c.cast) > maxActors || out.saves > maxSaves || out.shares > maxShares {
 		panic("the configuration " + c.name + " is larger than the arrays of state")
 	}
 	return out

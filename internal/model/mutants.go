@@ -33,10 +33,18 @@ const (
 	namesWithoutNonce
 	giveUpFails
 	supersededFails
+	handleOfOtherNumber
+	handleOfOtherEpoch
+	handleUnfenced
+	handleBeforeUpload
+	shareBaseUnchecked
+	sharesWithoutNonce
+	takesBothLives
 	// Guards that something else stands in for: nothing breaks without them within the bounds.
 	fenceByEpoch
 	oneShotOldEpoch
 	namesWithoutEpochOnly
+	workerNeverLooks
 	mutants // their number
 )
 
@@ -94,6 +102,14 @@ var trials = []trial{
 	{mutant: giveUpFails, what: "the same, if failed promises only that it is not visible now or later", world: oneOwner, breaks: visibleFailure, literal: true},
 	{mutant: supersededFails, what: "being fenced means failed, whatever was sent before", world: handOver, breaks: falseFailure},
 
+	{mutant: handleOfOtherNumber, what: "take a handle of another checkpoint of the epoch", world: workersOvertaken, breaks: missingData},
+	{mutant: handleOfOtherEpoch, what: "take a handle of an older epoch", world: workersHandOver, breaks: missingData},
+	{mutant: handleUnfenced, what: "take a handle by epoch and number, without the fence", world: workersOneShot, breaks: foreignShare},
+	{mutant: handleBeforeUpload, what: "a worker hands over before its objects are stored", world: workersAtWork, breaks: missingData},
+	{mutant: shareBaseUnchecked, what: "do not check again that a worker's base is retained", world: workersTrimmed, breaks: missingData},
+	{mutant: sharesWithoutNonce, what: "name a worker's objects without nonce", world: workersAtWork, breaks: wrongBytes},
+	{mutant: takesBothLives, what: "take the handles of both lives of a worker", world: workersAtWork, breaks: bothLives},
+
 	{mutant: supersededFails, what: "the same, if failed promises only that it is not visible now or later", literal: true,
 		why: "it was committed and is retired already, and what is retired never comes back"},
 	{mutant: fenceByEpoch, what: "fence by the epoch's number alone",
@@ -102,4 +118,6 @@ var trials = []trial{
 		why: "whatever makes (e, last+1) deletable also makes the one compare-and-swap fail"},
 	{mutant: namesWithoutEpochOnly, what: "name objects by checkpoint and nonce, without epoch",
 		why: "checkpoint numbers grow across epochs; what is lost is only that a dead owner's leftovers can be collected before the next commits"},
+	{mutant: workerNeverLooks, what: "a worker that is given only numbers takes any HEAD's newest as its base",
+		why: "the coordinator looks: at the handle's fence and number, and in its commit at the base"},
 }

@@ -99,6 +99,9 @@ func (m *model) appendSave(s *state, k int, h head) (head, refusal) {
 	if v.base != 0 && !h.retained.has(int(v.base)-1) && m.mutant != baseUnchecked && m.mutant != dedupAnything {
 		return h, retired
 	}
+	if !m.sharesAdmissible(s, v, h) {
+		return h, retired
+	}
 	h.last = uint8(k + 1)
 	h.retained |= 1 << k
 	if m.keepLast > 0 {
@@ -175,7 +178,7 @@ func (m *model) certain(s *state, i int, o op, h head) bool {
 }
 
 // deletable is rule 4 for a name, by the HEAD that says the most; the caller adds that HEAD does not refer to it.
-func (m *model) deletable(s *state, v save) bool {
+func (m *model) deletable(s *state, epoch, number uint8) bool {
 	e, last := s.highEpoch, s.highNumber
 	if e == 0 {
 		return false // no HEAD, no collection
@@ -184,11 +187,11 @@ func (m *model) deletable(s *state, v save) bool {
 	case collectUnreferenced:
 		return true
 	case collectWithoutLast:
-		return v.epoch <= e
+		return epoch <= e
 	case collectNextEpoch:
-		return v.epoch <= e || v.epoch == e+1
+		return epoch <= e || epoch == e+1
 	case namesWithoutEpoch, namesWithoutEpochOnly:
-		return v.number <= last
+		return number <= last
 	}
-	return v.epoch < e || v.epoch == e && v.number <= last
+	return epoch < e || epoch == e && number <= last
 }

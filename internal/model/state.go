@@ -4,6 +4,7 @@ package main
 const (
 	maxActors = 6
 	maxSaves  = 6
+	maxShares = 3
 )
 
 // head is the content of HEAD. The zero value is a HEAD that does not exist. Versions are not in it: an actor knows whether
@@ -18,7 +19,7 @@ type head struct {
 	removed  bool
 }
 
-// set is a set of saves.
+// set is a set of saves, or of shares.
 type set uint8
 
 func (s set) has(k int) bool { return s&(1<<k) != 0 }
@@ -28,6 +29,7 @@ func (s set) has(k int) bool { return s&(1<<k) != 0 }
 type save struct {
 	epoch, number uint8 // its name; number 0: not begun
 	base          uint8 // the save that it is deduplicated against, plus one; 0: a full save
+	taken         set   // the workers' shares that its coordinator took in
 	result        result
 	committed     bool // HEAD has referred to it at some time
 	objects       [2]object
@@ -38,15 +40,26 @@ func (s save) begun() bool { return s.number > 0 }
 const (
 	data = iota
 	manifest
+	shared // the one object of a share
 )
 
-var objectNames = [...]string{"data", "manifest"}
+var objectNames = [...]string{"data", "manifest", "share"}
 
 // object is one immutable object of a save.
 type object struct {
 	sent   bool // its upload was begun: copies of the request may arrive for ever
 	stored bool // it is in the store
 	doomed bool // by some HEAD that a collector may have read it is deletable: so it may be deleted from now on
+}
+
+// share is what one life of a worker saves of a checkpoint: an object of its own, named like the save that it belongs to, and a handle that tells the
+// coordinator of it. A handle may be delivered at any later time, more than once, to any coordinator, or never.
+type share struct {
+	epoch, number uint8 // its name; number 0: not begun
+	save          uint8 // the one that it was begun for, plus one: what a handle says by job, fence and number
+	base          uint8 // the save whose data it refers to, plus one
+	handle        bool  // there is a handle
+	object        object
 }
 
 // result is what the caller of a save was told.
@@ -99,6 +112,7 @@ type state struct {
 	head   head
 	actors [maxActors]actor
 	saves  [maxSaves]save
+	shares [maxShares]share
 	// The largest numbers that HEAD ever had. They are those that it has, unless a mutant lets HEAD go back.
 	highEpoch, highNumber uint8
 }

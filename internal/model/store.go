@@ -46,7 +46,7 @@ func (m *model) conditional() bool { return m.mutant != readThenPut }
 func (m *model) doom(s *state) {
 	for k := range m.saves {
 		v := &s.saves[k]
-		if !v.begun() || !m.deletable(s, *v) {
+		if !v.begun() || !m.deletable(s, v.epoch, v.number) {
 			continue
 		}
 		for x := range v.objects {
@@ -55,6 +55,7 @@ func (m *model) doom(s *state) {
 			}
 		}
 	}
+	m.doomShares(s)
 }
 
 // refers reports whether HEAD refers to the key of object x of save k.
@@ -67,6 +68,9 @@ func (m *model) refers(s *state, k, x int) bool {
 			return true
 		}
 		if b := s.saves[j].base; x == data && b != 0 && m.sameKey(s, int(b)-1, k) {
+			return true
+		}
+		if x == data && m.sharesReferTo(s, s.saves[j].taken, k) {
 			return true
 		}
 	}
@@ -109,6 +113,7 @@ func (m *model) storeSteps(s *state, emit emitter) {
 	if m.adversary {
 		return
 	}
+	m.shareSteps(s, emit)
 	for k := range m.saves {
 		for x := range s.saves[k].objects {
 			switch o := s.saves[k].objects[x]; {

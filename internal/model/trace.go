@@ -27,13 +27,27 @@ func (m *model) printTrace(w io.Writer, trace []step) {
 
 func (m *model) describe(v step, before, after *state) string {
 	i := int(v.actor)
-	switch v.act {
-	case collectorDeletes:
-		return fmt.Sprintf("a collector deletes the %s of %s by a HEAD that it read some time", objectNames[v.arg], before.label(i))
-	case putArrivesAgain:
-		return fmt.Sprintf("a copy of the request that uploads the %s of %s arrives", objectNames[v.arg], before.label(i))
+	if v.act == collectorDeletes || v.act == putArrivesAgain {
+		whose := fmt.Sprint("worker's life ", i+1)
+		if v.arg != shared {
+			whose = before.label(i)
+		}
+		if v.act == collectorDeletes {
+			return fmt.Sprintf("a collector deletes the %s of %s by a HEAD that it read some time", objectNames[v.arg], whose)
+		}
+		return fmt.Sprintf("a copy of the request that uploads the %s of %s arrives", objectNames[v.arg], whose)
 	}
 	who, a := m.names[i], before.actors[i]
+	switch v.act {
+	case joins:
+		return fmt.Sprintf("%s joins %s, as it was assigned", who, before.label(int(v.arg)))
+	case joinsByHead:
+		return fmt.Sprintf("%s joins %s, and reads its base in HEAD", who, before.label(int(v.arg)))
+	case shareArrives:
+		return who + " has uploaded its share and hands over its handle"
+	case takesHandle:
+		return fmt.Sprintf("%s takes handle %d, of %s", who, v.arg+1, m.names[m.workers[v.arg]])
+	}
 	o, _ := m.current(before, i)
 	what := opNames[o.kind]
 	told := ""

@@ -38,10 +38,33 @@ var (
 		name: "removal", why: "a job is removed under its owner and revived by another, or by the same",
 		cast: []role{{kind: owner, times: 1}, {kind: remover}, {kind: owner, times: 1}}, keepLast: 1, retakes: 1,
 	}
+
+	// With workers. The first role is the coordinator.
+	workersAtWork = config{
+		name: "workers", why: "a worker dies and is restarted inside an epoch; handles come late, twice and never",
+		cast: []role{{kind: owner, times: 2}, {kind: worker, times: 2}}, keepLast: 1,
+	}
+	workersOvertaken = config{
+		name: "workers, overtaken", why: "a checkpoint is given up or overtaken while its workers go on",
+		cast: []role{{kind: owner, times: 3}, {kind: worker, times: 1}}, keepLast: 1,
+	}
+	workersHandOver = config{
+		name: "workers, hand-over", why: "workers of an owner that is taken over go on",
+		cast: []role{{kind: owner, times: 1}, {kind: worker, times: 2}, {kind: owner, times: 1}}, keepLast: 1,
+	}
+	workersOneShot = config{
+		name: "workers of one-shot saves", why: "two coordinators name their objects alike, but for the fence",
+		cast: []role{{kind: oneShot, times: 1}, {kind: worker, times: 1}, {kind: oneShot, times: 1}, {kind: worker, times: 1, of: 2}}, keepLast: 1,
+	}
+	workersTrimmed = config{
+		name: "workers, trimmed", why: "somebody else retires the base of a share",
+		cast: []role{{kind: owner, times: 3}, {kind: worker, times: 1}, {kind: trimmer, times: 1}}, fullToo: true,
+	}
 )
 
 // small are the worlds that mutants are tried in which nothing is expected to catch.
-var small = []config{oneOwner, handOver, trimmed, twoWriters, oneShots, mixed, tagged, retaken, removal}
+var small = []config{oneOwner, handOver, trimmed, twoWriters, oneShots, mixed, tagged, retaken, removal,
+	workersAtWork, workersOvertaken, workersHandOver, workersOneShot, workersTrimmed}
 
 // worlds are all of them: the small ones, then larger ones with collectors at their worst.
 var worlds = append(small[:len(small):len(small)], []config{
@@ -64,6 +87,20 @@ var worlds = append(small[:len(small):len(small)], []config{
 		name: "everybody", why: "all kinds of writers of HEAD at once",
 		cast:     []role{{kind: owner, times: 1}, {kind: owner, times: 1}, {kind: oneShot, times: 1}, {kind: trimmer, times: 1}, {kind: tagger}, {kind: remover}},
 		keepLast: 2, adversary: true,
+	},
+	{
+		name: "two workers", why: "each restarted or slow, under two saves of one owner, and taken over",
+		cast:     []role{{kind: owner, times: 1}, {kind: writer, times: 1, of: 0}, {kind: worker, times: 2}, {kind: worker, times: 1}, {kind: owner, times: 1}},
+		keepLast: 1, adversary: true, large: true,
+	},
+	{
+		name: "workers, all steps", why: "a worker of two lives under three saves, with every deletion and every late arrival", large: true,
+		cast: []role{{kind: owner, times: 3}, {kind: worker, times: 2}}, keepLast: 1,
+	},
+	{
+		name: "workers at work", why: "two long owners, a restarted worker and a trimmer", large: true,
+		cast:     []role{{kind: owner, times: 2}, {kind: owner, times: 2}, {kind: worker, times: 2}, {kind: trimmer, times: 1}},
+		keepLast: 1, adversary: true, fullToo: true,
 	},
 	{
 		name: "everybody, longer", why: "the same with a second save", large: true,
