@@ -40,6 +40,7 @@ type Cache struct {
 	used     bool      // token was asked for since it was published
 	lastUse  time.Time // when a use was last noticed
 	habit    habit
+	latency  latency
 	pace     pace
 	refusals refusals
 	notes    []func() // what to log once the lock is given back
@@ -210,6 +211,7 @@ func (c *Cache) Invalidate(t *Token) {
 	c.note(slog.LevelWarn, "token refused by the service, dropped", "source", nameOf(c.src), "account", t.account)
 	c.drop(now)
 	if c.keeper != nil {
+		c.keeper.callOff(len(c.keeper.flights)) // an attempt that was sent before the refusal may bring what was refused
 		c.keeper.nudge()
 	}
 }

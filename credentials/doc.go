@@ -23,10 +23,13 @@
 //
 //   - [Cache.Get] of a valid token is one atomic load: no lock, no clock, no allocation.
 //   - No caller waits while the token in hand is valid; it is replaced ahead of time, in the background.
-//   - One fetch at a time per identity, whoever asks; each caller leaves when its own context ends. Only where
-//     one has failed and the next one hangs does another start beside it.
+//   - One fetch at a time per identity, whoever asks; each caller leaves when its own context ends. Another starts
+//     beside one that hangs: past expiry, after twice the time that the server usually takes and 1.2 s at least;
+//     while a token is served, where an attempt has failed already or the token is about to end. Of two answers the
+//     token that lives longer is kept.
 //   - An outage of the token server that ends within a minute, while the token is valid, is noticed to be over
-//     within 5 s and costs at most 12 requests, whether the server failed or hung.
+//     within 5 s and costs at most 12 requests, whether the server failed or hung. One that outlasts the token is
+//     noticed within 1.5 s, as long as somebody waits.
 //   - A token is served until 1.5 s before its expiry on the monotonic or the wall clock, whichever is
 //     earlier, and never after.
 //   - A server that repeats its token is asked at most six times in the life of that token.

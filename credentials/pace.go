@@ -26,6 +26,13 @@ const (
 	firstJitter  = 1800 * time.Millisecond
 	staleAMinute = 11
 
+	// staleLimit is the stated rate while the token in hand is valid, for each minute, whatever else asks for more.
+	staleLimit = 12
+
+	// lastChance is how long before the token in hand is withdrawn a server that does not answer is asked once more, and
+	// the least time between attempts as that moment nears.
+	lastChance = time.Second
+
 	// finalCap bounds how long a refusal is remembered instead of asking again.
 	finalCap = 15 * time.Second
 
@@ -43,7 +50,10 @@ type pace struct {
 	attempts int
 	first    time.Time // when the first attempt started
 	started  time.Time // when the latest one started
-	fails    int       // since the backoff was last reset
+	recent   [staleLimit]time.Time
+	tries    int           // attempts since the backoff was last reset
+	fails    int           // of these, over and in vain
+	jitter   time.Duration // of firstGap
 	finals   int
 	last     *Error
 	finalAt  time.Time // when last became the answer for everybody; zero if it is a reason to go on
@@ -53,9 +63,11 @@ type pace struct {
 
 func (p *pace) begin(now time.Time) {
 	if p.attempts == 0 || now.Sub(p.started) > episodeGap {
-		*p = pace{first: now, asked: p.asked}
+		*p = pace{first: now, asked: p.asked, jitter: rand.N(firstJitter)}
 	}
+	p.recent[p.attempts%len(p.recent)] = now
 	p.attempts++
+	p.tries++
 	p.started = now
 }
 
@@ -77,11 +89,8 @@ func (p *pace) fail(e *Error, now time.Time, left time.Duration, awaited bool) b
 		return true
 	}
 	switch {
-	case serving && p.fails == 1:
-		// A quarter of a short life: there must be time for more than one try.
-		p.next = p.started.Add(min(firstGap+rand.N(firstJitter), left/4))
 	case serving:
-		p.next = p.started.Add(min(staleEvery<<min((p.fails-2)/staleAMinute, 10), loneCap))
+		p.next = p.started.Add(p.staleGap(left + now.Sub(p.started)))
 	case awaited:
 		p.next = p.started.Add(rand.N(min(minSpacing<<min(p.fails, 10), coldCap)))
 	default:
@@ -90,32 +99,53 @@ func (p *pace) fail(e *Error, now time.Time, left time.Duration, awaited bool) b
 	return false
 }
 
-// beside is when a second attempt may start beside one that does not answer, which has the given time. It
-// never may in an episode without a failure, when the server may merely be slow. Who hangs as a part of an outage
-// will not answer, and waiting for that would delay noticing the recovery.
-func (p *pace) beside(timeout time.Duration, serving, awaited bool) (time.Time, bool) {
+// beside is when another attempt may start beside those under way, of which the latest counts as hanging after the
+// given time. serving is the life of the token that is served meanwhile, 0 without one.
+func (p *pace) beside(now time.Time, hanging, serving time.Duration, awaited bool) (time.Time, bool) {
+	at := p.started.Add(hanging)
 	switch {
-	case p.last == nil:
+	case serving > 0 && p.last == nil:
+		// The server may merely be slow, and nobody is held up yet. It is asked once more before somebody is.
+		at = latest(at, now.Add(serving-margin-lastChance))
+	case serving > 0:
+		at = p.started.Add(p.staleGap(serving + now.Sub(p.started)))
+	case !awaited:
 		return time.Time{}, false
-	case serving:
-		return latest(p.started.Add(staleEvery), p.asked), true
-	case awaited:
-		return latest(p.started.Add(timeout/2), p.asked), true
+	case !p.finalAt.IsZero():
+		at = latest(at, p.next)
 	}
-	return time.Time{}, false
+	return p.permitted(at, serving > 0), true
+}
+
+// permitted is at or later: when the server and the stated rates allow an attempt.
+func (p *pace) permitted(at time.Time, serving bool) time.Time {
+	if !p.started.IsZero() {
+		at = latest(at, p.started.Add(minSpacing))
+	}
+	if serving && p.attempts >= len(p.recent) {
+		at = latest(at, p.recent[p.attempts%len(p.recent)].Add(time.Minute))
+	}
+	return latest(at, p.asked)
+}
+
+// staleGap is the time between attempts while a token is served that had so much life left at the first of them.
+// There must be time for several, however short that is.
+func (p *pace) staleGap(left time.Duration) time.Duration {
+	gap := firstGap + p.jitter
+	if p.tries > 1 {
+		gap = min(staleEvery<<min((p.tries-2)/staleAMinute, 10), loneCap)
+	}
+	return min(gap, max(left/6, lastChance))
 }
 
 // ready is when the next attempt may start. A caller that has come to wait does not sit out a backoff that
 // was chosen when there was none.
-func (p *pace) ready(now time.Time, awaited bool) time.Time {
+func (p *pace) ready(now time.Time, serving, awaited bool) time.Time {
 	next := p.next
 	if awaited && p.finalAt.IsZero() && next.After(p.started.Add(coldCap)) && !p.dying() {
 		next = p.started.Add(coldCap)
 	}
-	if !p.started.IsZero() {
-		next = latest(next, p.started.Add(minSpacing))
-	}
-	return latest(next, p.asked)
+	return p.permitted(next, serving)
 }
 
 func (p *pace) dying() bool { return p.last != nil && errors.Is(p.last.Err, errDying) }
@@ -134,7 +164,7 @@ func (p *pace) succeeded() { *p = pace{started: p.started} }
 // restart forgets the backoff because the situation has changed: now there is no token. What the server
 // asked for still holds.
 func (p *pace) restart(now time.Time) {
-	p.fails, p.finals, p.next, p.finalAt = 0, 0, now, time.Time{}
+	p.tries, p.fails, p.finals, p.next, p.finalAt = 0, 0, 0, now, time.Time{}
 }
 
 // final is the answer that ended a caller's wait, or that is remembered for callers who come right after.

@@ -86,12 +86,12 @@ func TestRecoveryFromHanging(t *testing.T) {
 			t.Errorf("%d requests at a server that may merely be slow", n)
 		}
 		time.Sleep(24*time.Second + 100*time.Millisecond)
-		if n := s.fetches(); n > 11 {
+		if n := s.fetches(); n > 23 {
 			t.Errorf("%d requests in half a minute", n)
 		}
 		o.set(nil)
 		recovered := time.Now()
-		if took := (<-served).Sub(recovered); took > attemptTime/2 {
+		if took := (<-served).Sub(recovered); took > 1500*time.Millisecond {
 			t.Errorf("the recovery was noticed after %v", took)
 		}
 	})

@@ -6,27 +6,39 @@ import (
 	"time"
 )
 
-// settle takes in the answer of a fetch, and reports whether there is a token now.
-func (c *Cache) settle(k *keeper, a answer) bool {
+// settle takes in the answer of an attempt.
+func (c *Cache) settle(k *keeper, a answer) {
 	c.mu.Lock()
 	defer c.unlock()
+	wanted := k.land(a.flight)
 	if c.keeper != k {
-		return false
-	}
-	k.flights--
-	if a.round != k.round {
-		return false // another attempt was faster, and this one was called off
+		return
 	}
 	now := time.Now()
 	c.withdraw(now) // it may have been a long fetch, by the clock or by a suspension
+	if !wanted && !c.better(a) {
+		return // another attempt was faster, or what it was asked for is no longer wanted
+	}
 	c.count.fetchTime.add(a.lasted)
 	if a.err != nil {
 		c.failed(classified(a.err, c.src), now)
-		return false
+		return
 	}
-	k.round++
+	c.latency.learn(a.lasted)
+	k.callOff(len(k.flights))
 	c.received(a.token, a, now)
-	return true
+}
+
+// better reports that the answer of an attempt that was called off is a token that is worth more than what there is.
+// One that arrived just before that call must not be lost: who was faster may have had the older token.
+func (c *Cache) better(a answer) bool {
+	switch {
+	case a.err != nil || c.watch != nil || a.token.lasting():
+		return false
+	case c.token != nil:
+		return !c.token.lasting() && a.token.deadline.After(c.token.deadline.Add(sameExpiry))
+	}
+	return c.previous == nil || a.token.secret().value != c.previous.secret().value // else it is the one that was refused
 }
 
 func (c *Cache) failed(e *Error, now time.Time) {
