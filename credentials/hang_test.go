@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -68,7 +69,9 @@ func TestRateWhileStale(t *testing.T) {
 						time.Sleep(10 * time.Millisecond)
 						get(t, c)
 					}
-					asked := s.asked[1:]
+					s.mu.Lock()
+					asked := slices.Clone(s.asked[1:])
+					s.mu.Unlock()
 					for i := range asked {
 						if i >= staleLimit && asked[i].Sub(asked[i-staleLimit]) < time.Minute {
 							t.Errorf("%d requests in %v", staleLimit+1, asked[i].Sub(asked[i-staleLimit]))
