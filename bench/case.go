@@ -37,7 +37,7 @@ func Cases() []Case {
 	cases = append(cases, expiryCases()...)
 	cases = append(cases, podCase(), throttleCase())
 	cases = append(cases, repeatCases()...)
-	return append(cases, outageCases()...)
+	return append(append(cases, outageCases()...), hangExpiryCase())
 }
 
 // stage is where cases are played.

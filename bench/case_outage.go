@@ -77,15 +77,7 @@ func outageCases() []Case {
 			return r.Refreshed != nil && *r.Refreshed <= 1.5
 		},
 		play: func(ctx context.Context, s *stage, c Contender) (Result, error) {
-			past := s.pick(time.Second, 3*time.Second, 30*time.Second)
-			return episode{
-				habits: habits{life: s.pick(6*time.Second, 12*time.Second, 330*time.Second), reuse: -1}, load: steady, heals: true,
-				grace: s.pick(5*time.Second, 20*time.Second, 30*time.Second),
-				trouble: func(expiry time.Time) trouble {
-					lasts := time.Until(expiry) + past
-					return trouble{lasts, forToken(lasts, emulator.Then{Effect: emulator.EffectStatus, Status: http.StatusServiceUnavailable})}
-				},
-			}.play(ctx, s, c)
+			return pastExpiry(s, emulator.Then{Effect: emulator.EffectStatus, Status: http.StatusServiceUnavailable}).play(ctx, s, c)
 		},
 	}}
 }
