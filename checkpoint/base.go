@@ -79,6 +79,9 @@ func (w *Writer) carrySegment(s *format.Segment) *format.Segment {
 		return out
 	}
 	out.GetStored().Object = w.carry(out.GetStored().Object)
+	if out.Delta != nil {
+		out.Delta.Object = w.carry(out.Delta.Object)
+	}
 	for i, o := range out.Objects {
 		out.Objects[i] = w.carry(o)
 	}

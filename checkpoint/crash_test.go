@@ -312,7 +312,7 @@ func checkDead(key string, head []byte, peek func(string) ([]byte, bool)) error 
 		if !ok || key == mk {
 			return fmt.Errorf("manifest of checkpoint %d is deleted while it is live", r.Id.Checkpoint)
 		}
-		m, err := format.DecodeManifest(b)
+		m, err := format.DecodeManifest(b, nil)
 		if err != nil {
 			return err
 		}

@@ -67,6 +67,10 @@ type place struct {
 func (p plan) add(t *target, off int64, table *format.Table, packs packs) {
 	for row := range table.ExtentChunk {
 		e := table.Extent(row)
+		if e.Chunk == format.Zeros { // the file is as long as its part already, and zeros where nothing is written
+			off += int64(e.Length)
+			continue
+		}
 		c := table.Chunk(int(e.Chunk))
 		c.Pack = packs.object(c.Pack)
 		at := place{c.Pack, c.Offset, c.Stored, c.Raw, c.Hash}
@@ -137,7 +141,7 @@ func (r *restorer) read(ctx context.Context, run []*need) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		content, err := format.DecodeFrame(ws.dirty, b[n.chunk.Offset-start:][:n.chunk.Stored], n.chunk.Raw, n.chunk.Hash)
+		content, err := format.DecodeFrame(ws.dirty, b[n.chunk.Offset-start:][:n.chunk.Stored], n.chunk, nil)
 		if err != nil {
 			key, _ := r.c.locate(o)
 			return r.c.corrupt(string(n.dests[0].t.part.Name), key, err)

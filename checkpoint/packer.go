@@ -49,7 +49,7 @@ type pendingTable struct {
 	frame   []byte
 	hash    format.Hash
 	raw     int
-	part    string
+	part    *format.Part
 	segment int
 	at      *format.Location
 }
@@ -82,7 +82,7 @@ func (p *packer) objects() []*format.Object {
 }
 
 // add places a frame in the open pack and returns the pack and the frame's offset in it.
-func (p *packer) add(ctx context.Context, frame []byte, kind format.PackEntry_Kind, raw int, hash format.Hash, part string, segment int) (pack uint32, offset uint64, err error) {
+func (p *packer) add(ctx context.Context, frame []byte, f format.PackFrame) (pack uint32, offset uint64, stored uint32, err error) {
 	for {
 		p.mu.Lock()
 		if p.err != nil || p.closed {
@@ -91,15 +91,15 @@ func (p *packer) add(ctx context.Context, frame []byte, kind format.PackEntry_Ki
 			if err == nil {
 				err = errAborted
 			}
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		var full *openPack
 		if p.cur != nil {
-			if p.cur.Room(len(frame), part) <= len(p.cur.buf) {
-				offset := p.cur.Add(frame, kind, raw, hash, part, segment)
+			if p.cur.Room(len(frame), f.Part.Name) <= len(p.cur.buf) {
+				offset, stored := p.cur.Add(frame, f)
 				pack := p.cur.index
 				p.mu.Unlock()
-				return pack, offset, nil
+				return pack, offset, stored, nil
 			}
 			full, p.cur = p.cur, nil
 		}
@@ -107,11 +107,11 @@ func (p *packer) add(ctx context.Context, frame []byte, kind format.PackEntry_Ki
 
 		if full != nil {
 			if err := p.upload(ctx, full); err != nil {
-				return 0, 0, err
+				return 0, 0, 0, err
 			}
 		}
 		if err := p.open(ctx); err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (p *packer) open(ctx context.Context) error {
 	}
 	o := &format.Object{Id: p.w.id, Writer: mainWriter, Number: p.own, Nonce: newNonce()}
 	p.own++
-	p.cur = &openPack{PackBuilder: format.NewPackBuilder(buf), buf: buf, object: o, index: p.refLocked(o)}
+	p.cur = &openPack{PackBuilder: format.NewPackBuilder(buf, o.Nonce, nil), buf: buf, object: o, index: p.refLocked(o)}
 	return nil
 }
 
@@ -168,7 +168,7 @@ func (o *openPack) seal() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.object.Size, o.object.Crc32C = uint64(len(body)), format.CRC32C(body)
+	o.object.Size, o.object.Crc32C, o.object.Raw = uint64(len(body)), format.CRC32C(body), o.Raw()
 	return body, nil
 }
 
@@ -196,11 +196,11 @@ func (p *packer) addTable(ctx context.Context, t *pendingTable) error {
 
 func (p *packer) placeTables(ctx context.Context, batch []*pendingTable) error {
 	for _, t := range batch {
-		pack, offset, err := p.add(ctx, t.frame, format.PackEntry_TABLE, t.raw, t.hash, t.part, t.segment)
+		pack, offset, stored, err := p.add(ctx, t.frame, format.PackFrame{Kind: format.PackEntry_TABLE, Raw: t.raw, Hash: t.hash, Part: t.part, Segment: t.segment})
 		if err != nil {
 			return err
 		}
-		t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = pack, offset, uint32(len(t.frame)), uint32(t.raw), t.hash[:]
+		t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = pack, offset, stored, uint32(t.raw), t.hash[:]
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (p *packer) finish(ctx context.Context) (embedded []byte, err error) {
 	p.mu.Unlock()
 	switch {
 	case last == nil:
-	case sent == 0 && last.Room(0, "") <= embedLimit:
+	case sent == 0 && last.Room(0, nil) <= embedLimit:
 		body, err := last.seal()
 		last.object.Embedded, last.object.Writer = true, ""
 		embedded = slices.Clone(body)

@@ -172,6 +172,9 @@ func (r *PartReader) at(off uint64) ([]byte, error) {
 			in -= uint64(e.Length)
 			continue
 		}
+		if e.Chunk == format.Zeros {
+			return make([]byte, min(uint64(e.Length)-in, readAhead)), nil
+		}
 		if err := r.load(int(e.Chunk), off == uint64(r.last)); err != nil {
 			return nil, err
 		}
@@ -208,7 +211,7 @@ func (r *PartReader) load(row int, sequential bool) error {
 	if cap(r.decoded) < int(c.Raw) {
 		r.decoded = make([]byte, 0, max(c.Raw, chunkSize))
 	}
-	content, err := format.DecodeFrame(r.decoded, w.b[c.Offset-w.off:][:c.Stored], c.Raw, c.Hash)
+	content, err := format.DecodeFrame(r.decoded, w.b[c.Offset-w.off:][:c.Stored], c, nil)
 	if err != nil {
 		key, _ := r.c.locate(o)
 		return r.c.corrupt(string(r.part.Name), key, err)

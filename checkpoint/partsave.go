@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -44,6 +43,8 @@ type partSaver struct {
 	index   []uint32          // the other way
 	reserve int               // row of the chunk that ws.dirty will become; -1: none
 	changed bool              // something in this segment differs from the base
+	hasher  *format.PageHasher
+	at      uint64 // where in the part ws.dirty begins
 }
 
 // saveContent reads r to its end and fills in the part's size, segments and figures. The size is not known beforehand.
@@ -73,7 +74,11 @@ func (ps *partSaver) segment(r io.Reader) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	ps.table = &format.Table{PageSize: pageSize}
+	key := [format.PageKeySize]byte(newNonce())
+	if was != nil && was.table.PageSize != 0 {
+		key = [format.PageKeySize]byte(was.table.PageKey)
+	}
+	ps.table, ps.hasher = &format.Table{PageSize: pageSize, PageKey: key[:]}, format.NewPageHasher(key)
 	ps.packs, ps.index, ps.reserve, ps.changed = map[uint32]uint32{}, nil, -1, false
 	ps.ws.dirty = ps.ws.dirty[:0]
 	for n < segmentSize {
@@ -114,11 +119,11 @@ func (ps *partSaver) pages(b []byte, off int, was *baseSegment) error {
 	ps.w.opts.Progress.Bytes.Add(int64(len(b)))
 	for len(b) > 0 {
 		page := b[:min(pageSize, len(b))]
-		hash := format.SumPage(page)
+		hash := ps.hasher.Sum(page)
 		ps.table.PageHash = append(ps.table.PageHash, hash[:]...)
-		if was != nil && was.has(off, len(page), hash) {
+		if was != nil && was.has(off, page, hash) {
 			ps.refer(was, off, len(page))
-		} else if err := ps.add(page); err != nil {
+		} else if err := ps.add(page, off); err != nil {
 			return err
 		}
 		b, off = b[len(page):], off+len(page)
@@ -126,10 +131,11 @@ func (ps *partSaver) pages(b []byte, off int, was *baseSegment) error {
 	return nil
 }
 
-// add appends a changed page to the chunk under way.
-func (ps *partSaver) add(page []byte) error {
+// add appends a changed page, at offset off of the segment, to the chunk under way.
+func (ps *partSaver) add(page []byte, off int) error {
 	ps.changed = true
 	if ps.reserve < 0 {
+		ps.at = uint64(len(ps.part.Segments))*segmentSize + uint64(off)
 		// The row comes before its content, because extents have to be in the order of the part's bytes.
 		ps.reserve = int(ps.table.AppendChunk(format.Chunk{}))
 	}
@@ -149,13 +155,15 @@ func (ps *partSaver) flush() error {
 	}
 	content := ps.ws.dirty
 	hash := format.Sum(content)
-	ps.ws.frame, ps.ws.scratch = format.AppendFrame(ps.ws.frame[:0], content, ps.ws.scratch)
-	pack, offset, err := ps.w.packs.add(ps.ctx, ps.ws.frame, format.PackEntry_CHUNK, len(content), hash, string(ps.part.Name), len(ps.part.Segments))
+	ps.ws.frame, ps.ws.scratch = format.AppendFrame(ps.ws.frame[:0], content, ps.ws.scratch, format.CodecSnappy)
+	pack, offset, stored, err := ps.w.packs.add(ps.ctx, ps.ws.frame, format.PackFrame{
+		Kind: format.PackEntry_CHUNK, Raw: len(content), Hash: hash, Part: ps.part, Segment: len(ps.part.Segments), At: ps.at,
+	})
 	if err != nil {
 		return err
 	}
 	ps.table.SetChunk(ps.reserve, format.Chunk{
-		Pack: ps.local(pack), Offset: offset, Stored: uint32(len(ps.ws.frame)), Raw: uint32(len(content)), Hash: hash,
+		Pack: ps.local(pack), Offset: offset, Stored: stored, Raw: uint32(len(content)), Hash: hash,
 	})
 	ps.reserve, ps.ws.dirty = -1, content[:0]
 	return nil
@@ -175,6 +183,12 @@ func (ps *partSaver) local(pack uint32) uint32 {
 func (ps *partSaver) refer(was *baseSegment, off, n int) {
 	for n > 0 {
 		e, into := was.extent(off)
+		if e.Chunk == format.Zeros {
+			take := min(int(e.Length)-into, n)
+			ps.table.AppendExtent(format.Extent{Chunk: format.Zeros, Length: uint32(take)})
+			off, n = off+take, n-take
+			continue
+		}
 		row, ok := was.rows[e.Chunk]
 		if !ok {
 			c := was.table.Chunk(int(e.Chunk))
@@ -192,7 +206,7 @@ func (ps *partSaver) refer(was *baseSegment, off, n int) {
 func (ps *partSaver) place(i, n int) error {
 	if n <= pageSize {
 		// One page is one chunk: the chunk's hash serves, and 16 bytes less for each of many small files do too.
-		ps.table.PageSize, ps.table.PageHash = 0, nil
+		ps.table.PageSize, ps.table.PageHash, ps.table.PageKey = 0, nil, nil
 	}
 	if i == 0 && n < segmentSize {
 		inline := &format.Segment{Where: &format.Segment_Inline{Inline: ps.table}}
@@ -214,12 +228,12 @@ func (ps *partSaver) place(i, n int) error {
 		return err
 	}
 	var frame []byte
-	frame, ps.ws.scratch = format.AppendFrame(nil, content, ps.ws.scratch)
+	frame, ps.ws.scratch = format.AppendFrame(nil, content, ps.ws.scratch, format.CodecSnappy)
 	hash := format.Sum(content)
 	at := new(format.Location)
-	ps.part.Segments = append(ps.part.Segments, &format.Segment{Where: &format.Segment_Stored{Stored: at}, Objects: ps.index})
+	ps.part.Segments = append(ps.part.Segments, &format.Segment{Where: &format.Segment_Stored{Stored: at}, Objects: ps.index, Used: ps.table.Used(len(ps.index))})
 	ps.w.job.store.tables.add(hash, content)
-	return ps.w.packs.addTable(ps.ctx, &pendingTable{frame: frame, hash: hash, raw: len(content), part: string(ps.part.Name), segment: i, at: at})
+	return ps.w.packs.addTable(ps.ctx, &pendingTable{frame: frame, hash: hash, raw: len(content), part: ps.part, segment: i, at: at})
 }
 
 // baseSegment is a segment of the base, decoded for comparison.
@@ -255,14 +269,17 @@ func (ps *partSaver) baseSegment(i int) (*baseSegment, error) {
 }
 
 // has reports whether the base has the same page at off.
-func (b *baseSegment) has(off, n int, hash format.PageHash) bool {
-	if uint64(off+n) > b.length {
+func (b *baseSegment) has(off int, page []byte, hash format.PageHash) bool {
+	if uint64(off+len(page)) > b.length {
 		return false
 	}
 	if b.table.PageSize == 0 {
 		// The only chunk is the only page, if it holds nothing else.
+		if uint64(len(page)) != b.length || len(b.table.ChunkPack) != 1 {
+			return false
+		}
 		c := b.table.Chunk(0)
-		return uint64(n) == b.length && c.Raw == uint32(n) && bytes.Equal(c.Hash[:format.PageHashSize], hash[:])
+		return c.Raw == uint32(len(page)) && c.Hash == format.Sum(page)
 	}
 	return b.table.Page(off/pageSize) == hash // equal hashes mean equal lengths, too
 }

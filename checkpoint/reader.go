@@ -110,12 +110,12 @@ func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
 func (c *Checkpoint) decodeManifest(b []byte) (*format.Manifest, error) {
 	if uint64(len(b)) != c.retained.ManifestSize || format.Sum(b) != format.Hash(c.retained.ManifestHash) {
 		// A newer or foreign object says so itself; anything else is damage.
-		if _, err := format.DecodeManifest(b); errors.Is(err, format.ErrNewer) || errors.Is(err, format.ErrForeign) {
+		if _, err := format.DecodeManifest(b, nil); errors.Is(err, format.ErrNewer) || errors.Is(err, format.ErrForeign) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: the manifest is not the one that HEAD names", format.ErrCorrupt)
 	}
-	m, err := format.DecodeManifest(b)
+	m, err := format.DecodeManifest(b, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -204,11 +204,13 @@ func (c *Checkpoint) table(ctx context.Context, m *format.Manifest, s *format.Se
 	if err != nil {
 		return nil, nil, err
 	}
-	objects := make([]*format.Object, len(s.Objects))
-	for i, o := range s.Objects {
-		objects[i] = m.Objects[o]
+	var delta []byte
+	if s.Delta != nil {
+		if delta, err = c.tableContent(ctx, m, s.Delta); err != nil {
+			return nil, nil, err
+		}
 	}
-	t, err := format.DecodeTable(content, length, objects)
+	t, err := format.SegmentTable(s, m.Objects, length, content, delta)
 	if err != nil {
 		key, _ := c.locate(m.Objects[s.GetStored().Object])
 		return nil, nil, c.corrupt("", key, err)
@@ -242,7 +244,7 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 
 // rememberTable decodes and caches the table at l from buf, which begins at offset start of the pack.
 func (c *Checkpoint) rememberTable(buf []byte, start uint64, l *format.Location) ([]byte, error) {
-	content, err := format.DecodeFrame(nil, buf[l.Offset-start:][:l.Stored], l.Raw, format.Hash(l.Hash))
+	content, err := format.DecodeFrame(nil, buf[l.Offset-start:][:l.Stored], l.Chunk(), nil)
 	if err != nil {
 		return nil, err
 	}

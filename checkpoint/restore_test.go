@@ -258,12 +258,12 @@ func TestForgedManifestIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	tamper(t, mem, "/manifests/", func(b []byte) []byte {
-		m, err := format.DecodeManifest(b)
+		m, err := format.DecodeManifest(b, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.Metadata = []*format.Entry{{Key: "offsets", Value: []byte("forged")}}
-		forged, err := format.EncodeManifest(m, b[len(b)-4-int(m.Objects[0].Size):len(b)-4])
+		forged, err := format.EncodeManifest(m, b[len(b)-4-int(m.Objects[0].Size):len(b)-4], nil)
 		if err != nil {
 			t.Fatal(err)
 		}

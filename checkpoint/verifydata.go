@@ -99,7 +99,7 @@ func (v *verifier) read(ctx context.Context, c loaded, run []wanted, buf []byte)
 	}
 	key, _ := c.locate(o)
 	for _, w := range run {
-		content, err := format.DecodeFrame(nil, b[w.chunk.Offset-start:][:w.chunk.Stored], w.chunk.Raw, w.chunk.Hash)
+		content, err := format.DecodeFrame(nil, b[w.chunk.Offset-start:][:w.chunk.Stored], w.chunk, nil)
 		if err != nil {
 			v.damage(c.corrupt(w.part, key, err), "chunk", c, w.part)
 			continue

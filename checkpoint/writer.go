@@ -125,7 +125,7 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	body, err := format.EncodeManifest(m, embedded)
+	body, err := format.EncodeManifest(m, embedded, nil)
 	if err != nil {
 		return Info{}, err
 	}

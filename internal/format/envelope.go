@@ -16,6 +16,8 @@ const (
 	KindHead     Kind = 'H'
 	KindManifest Kind = 'M'
 	KindPack     Kind = 'P'
+	KindHandle   Kind = 'W'
+	KindArchive  Kind = 'A'
 )
 
 const (
@@ -27,23 +29,69 @@ const (
 	startShown = 24
 )
 
-func appendHeader(b []byte, k Kind, bodyLen int) []byte {
+// flagSealed is the bit of byte 10 that says that the body is encrypted.
+const flagSealed = 1
+
+func appendHeader(b []byte, k Kind, flags byte, bodyLen int) []byte {
 	b = append(b, magic...)
-	b = append(b, byte(k), Version, 0, 0)
+	b = append(b, byte(k), Version, flags, 0)
 	return binary.LittleEndian.AppendUint32(b, uint32(bodyLen))
 }
 
-// seal wraps a message and an optional tail: header, body, tail, CRC32C of everything before.
-func seal(k Kind, body, tail []byte) []byte {
-	b := make([]byte, 0, headerSize+len(body)+len(tail)+crcSize)
-	b = appendHeader(b, k, len(body))
-	b = append(b, body...)
+// envelope wraps a message and an optional tail: header, body, tail, CRC32C of everything before. With s the body is sealed; the tail stays as it is.
+func envelope(k Kind, body, tail []byte, s *Sealing) ([]byte, error) {
+	prelude, err := s.prelude()
+	if err != nil {
+		return nil, err
+	}
+	n := len(body)
+	if s != nil {
+		n += lengthSize + len(prelude) + tagSize
+	}
+	b := make([]byte, 0, headerSize+n+len(tail)+crcSize)
+	if s == nil {
+		b = append(appendHeader(b, k, 0, n), body...)
+	} else {
+		b = appendHeader(b, k, flagSealed, n)
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(len(prelude))), prelude...)
+		b = s.Key.derive(k, s.Nonce[:]).aead.Seal(b, zeroNonce[:], body, b)
+	}
 	b = append(b, tail...)
-	return binary.LittleEndian.AppendUint32(b, CRC32C(b))
+	return binary.LittleEndian.AppendUint32(b, CRC32C(b)), nil
 }
 
-// unseal checks an envelope of at most limit bytes and returns its body and tail, which alias b.
-func unseal(k Kind, b []byte, limit int) (body, tail []byte, err error) {
+// opened is what an envelope holds.
+type opened struct {
+	body, tail []byte  // alias the object, unless it was sealed
+	sealed     *Sealed // nil: it was not
+}
+
+// open checks an envelope of at most limit bytes, and unseals it.
+func open(k Kind, b []byte, limit int, keys Keyring) (opened, error) {
+	raw, tail, err := unwrap(k, b, limit)
+	if err != nil || b[10]&flagSealed == 0 {
+		return opened{body: raw, tail: tail}, err
+	}
+	sealed, n, err := readPrelude(raw)
+	if err != nil {
+		return opened{}, err
+	}
+	key, err := keys.find(sealed.DataKey)
+	if err != nil {
+		return opened{}, err
+	}
+	if len(raw)-n < tagSize {
+		return opened{}, fmt.Errorf("%w: nothing behind the prelude", ErrCorrupt)
+	}
+	body, err := key.derive(k, sealed.Nonce).aead.Open(nil, zeroNonce[:], raw[n:], b[:headerSize+n])
+	if err != nil {
+		return opened{}, errTampered
+	}
+	return opened{body: body, tail: tail, sealed: sealed}, nil
+}
+
+// unwrap checks an envelope and returns its body and tail, which alias b.
+func unwrap(k Kind, b []byte, limit int) (body, tail []byte, err error) {
 	if err := checkHeader(k, b); err != nil {
 		return nil, nil, err
 	}
@@ -74,10 +122,12 @@ func checkHeader(k Kind, b []byte) error {
 		return fmt.Errorf("%w: cut off after %d bytes", ErrCorrupt, len(b))
 	case b[9] > Version:
 		return fmt.Errorf("%w: format version %d, this build reads up to %d", ErrNewer, b[9], Version)
-	case b[9] == 0 || b[10] != 0 || b[11] != 0:
+	case b[9] == 0 || b[10]&^flagSealed != 0 || b[11] != 0:
 		return fmt.Errorf("%w: bad header", ErrCorrupt)
 	case Kind(b[8]) != k:
 		return fmt.Errorf("%w: object of kind %q where %q belongs", ErrCorrupt, b[8], byte(k))
+	case b[10]&flagSealed != 0 && labels[k] == "":
+		return fmt.Errorf("%w: object of kind %q, which is never encrypted, says that it is", ErrCorrupt, b[8])
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 // Package format is every byte that tidemark keeps at rest: keys, envelopes, packs, frames and the messages in
 // tidemark.proto. It does no I/O. docs/format.md specifies it for readers in other languages.
 //
-// Use EncodeHead, EncodeManifest, PackBuilder, AppendFrame and EncodeTable to write, and the Decode functions to read; PackKey,
-// ManifestKey and ParseKey for names.
+// Use EncodeHead, EncodeManifest, PackBuilder, AppendFrame, PageHasher and EncodeTable to write, and the Decode functions and SegmentTable
+// to read; PackKey, ManifestKey and ParseKey for names. A DataKey seals what it is given to; a Keyring opens it.
 //
 // Everything that comes from a store is hostile until checked. A decoder never panics, allocates at most 16 times the length of its
 // input plus 64 KiB (a frame: what its table says, at most MaxRaw), and what it returns can be used without
@@ -24,12 +24,19 @@ const (
 	NonceSize    = 16
 	HashSize     = 32
 	PageHashSize = 16
+	PageKeySize  = 16
 
 	// MaxRaw bounds the content of one frame, so that no reader has to allocate more on the word of a store.
 	MaxRaw = 1 << 20
 	// MaxHead and MaxManifest bound what is read of an object before its content is believed.
 	MaxHead     = 16 << 20 // 80,000 retained checkpoints
 	MaxManifest = 256 << 20
+	MaxHandle   = MaxManifest
+	MaxArchive  = 4 << 20
+	// MaxArchived is how many checkpoints one archive holds: about 800 KiB, read only by who goes that far back.
+	MaxArchived = 4096
+	// MaxLastBody is the largest manifest that HEAD carries along: more would make every write of HEAD dearer than the request that it saves.
+	MaxLastBody = 64 << 10
 
 	// maxPack is above what stores take as one object, and keeps offsets far below the end of int64.
 	maxPack = 1 << 40
@@ -44,6 +51,7 @@ var (
 	ErrForeign = errors.New("not a tidemark object")                  // somebody else's, or an error page
 	ErrNewer   = errors.New("written by a newer version of tidemark") // upgrade; nothing is damaged
 	ErrCorrupt = errors.New("corrupt")                                // damaged, or made to deceive
+	ErrSealed  = errors.New("encrypted with a key that is not at hand")
 )
 
 // ErrInvalid is what an encoder answers to a value that no decoder would take.
@@ -55,17 +63,8 @@ type Nonce [NonceSize]byte
 // Hash identifies content: BLAKE3-256.
 type Hash [HashSize]byte
 
-// PageHash tells whether a page changed: the first 128 bits of its BLAKE3.
-type PageHash [PageHashSize]byte
-
 // Sum hashes content.
 func Sum(b []byte) Hash { return Hash(blake3.Sum256(b)) }
-
-// SumPage hashes a page.
-func SumPage(b []byte) PageHash {
-	h := blake3.Sum256(b)
-	return PageHash(h[:PageHashSize])
-}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

@@ -3,93 +3,118 @@ package format
 import (
 	"encoding/binary"
 	"fmt"
-
-	"github.com/klauspost/compress/s2"
 )
 
-// Codec is how a frame's payload is stored.
-type Codec byte
-
-// The codecs of format version 1.
-const (
-	CodecNone   Codec = 0
-	CodecSnappy Codec = 1 // Snappy block format, so that any language has a reader
-)
-
-// FrameHeaderSize is what a frame adds to its payload: codec, three reserved bytes, length of the content, length of the payload,
+// FrameHeaderSize is what a frame adds to its payload: codec, flags, two reserved bytes, length of the content, length of the payload,
 // CRC32C of the twelve bytes before and the payload.
 const FrameHeaderSize = 16
 
-// MaxFrame is the longest frame for a content of n bytes.
+// MaxFrame is the longest frame for a content of n bytes; sealing it takes TagSize more.
 func MaxFrame(n int) int { return FrameHeaderSize + n }
 
-// AppendFrame appends content, 1 to MaxRaw bytes, as one frame, compressed if that saves at least an eighth: less is not worth
-// the reader's time. scratch is working space that it may grow; it returns both.
-func AppendFrame(dst, content, scratch []byte) (frame, grown []byte) {
-	payload, codec := content, CodecNone
-	if len(content) >= 64 {
-		if need := s2.MaxEncodedLen(len(content)); cap(scratch) < need {
-			scratch = make([]byte, need)
-		}
-		enc := s2.EncodeSnappy(scratch[:cap(scratch)], content)
-		if len(enc) <= len(content)-len(content)/8 {
-			payload, codec = enc, CodecSnappy
+// AppendFrame appends content, 1 to MaxRaw bytes, as one frame, compressed by c if that saves at least an eighth: less is not worth
+// the reader's time. scratch is working space that it may grow; it returns both. To compress many chunks of one kind, use a Compressor.
+func AppendFrame(dst, content, scratch []byte, c Codec) (frame, grown []byte) {
+	payload := content
+	if len(content) < minCompressed {
+		c = CodecNone
+	}
+	if c != CodecNone {
+		scratch = compress(scratch, content, c)
+		if len(scratch) <= len(content)-len(content)/8 {
+			payload = scratch
+		} else {
+			c = CodecNone
 		}
 	}
 	start := len(dst)
-	dst = append(dst, byte(codec), 0, 0, 0)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(content)))
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
+	dst = appendFrameHeader(dst, c, 0, len(content), len(payload))
 	crc := UpdateCRC32C(CRC32C(dst[start:]), payload)
 	dst = binary.LittleEndian.AppendUint32(dst, crc)
 	return append(dst, payload...), scratch
 }
 
-// DecodeFrame checks a whole frame against what its table says of it and returns the content: exactly raw bytes, also in
-// capacity. It is in dst's space where it is compressed and cap(dst) suffices; otherwise it may alias frame.
-func DecodeFrame(dst, frame []byte, raw uint32, hash Hash) ([]byte, error) {
-	if len(frame) < FrameHeaderSize {
-		return nil, fmt.Errorf("%w: frame of %d bytes", ErrCorrupt, len(frame))
+// frameFields is the header without its CRC32C.
+const frameFields = FrameHeaderSize - crcSize
+
+func appendFrameHeader(dst []byte, c Codec, flags byte, raw, payload int) []byte {
+	dst = append(dst, byte(c), flags, 0, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(raw))
+	return binary.LittleEndian.AppendUint32(dst, uint32(payload))
+}
+
+// appendSealed appends a frame that AppendFrame made, sealed for its place in the pack, at offset. nonce is working space.
+func (k *FrameKey) appendSealed(dst, frame []byte, offset uint64, nonce *[gcmNonceSize]byte) []byte {
+	start, payload := len(dst), frame[FrameHeaderSize:]
+	dst = appendFrameHeader(dst, Codec(frame[0]), flagSealed, int(binary.LittleEndian.Uint32(frame[4:])), len(payload)+tagSize)
+	dst = append(dst, 0, 0, 0, 0)
+	binary.LittleEndian.PutUint64(nonce[:], offset)
+	dst = k.aead.Seal(dst, nonce[:], payload, dst[start:start+frameFields])
+	crc := UpdateCRC32C(CRC32C(dst[start:start+frameFields]), dst[start+FrameHeaderSize:])
+	binary.LittleEndian.PutUint32(dst[start+frameFields:], crc)
+	return dst
+}
+
+// DecodeFrame checks a whole frame against what its table says of it and returns the content: exactly want.Raw bytes, also in
+// capacity. It is in dst's space where it had to be decompressed or decrypted and cap(dst) suffices; otherwise it may alias frame. key is that of
+// the pack, nil for one that is not sealed. want.Pack does not matter.
+func DecodeFrame(dst, frame []byte, want Chunk, key *FrameKey) ([]byte, error) {
+	if len(frame) < FrameHeaderSize || uint64(len(frame)) != uint64(want.Stored) {
+		return nil, fmt.Errorf("%w: frame of %d bytes, where its table says %d", ErrCorrupt, len(frame), want.Stored)
 	}
 	payload := frame[FrameHeaderSize:]
-	if crc := UpdateCRC32C(CRC32C(frame[:12]), payload); crc != binary.LittleEndian.Uint32(frame[12:]) {
-		return nil, fmt.Errorf("%w: frame has CRC32C %08x, says %08x", ErrCorrupt, crc, binary.LittleEndian.Uint32(frame[12:]))
+	if crc := UpdateCRC32C(CRC32C(frame[:frameFields]), payload); crc != binary.LittleEndian.Uint32(frame[frameFields:]) {
+		return nil, fmt.Errorf("%w: frame has CRC32C %08x, says %08x", ErrCorrupt, crc, binary.LittleEndian.Uint32(frame[frameFields:]))
 	}
 	if n := binary.LittleEndian.Uint32(frame[8:]); uint64(n) != uint64(len(payload)) {
 		return nil, fmt.Errorf("%w: frame says %d bytes of payload, has %d", ErrCorrupt, n, len(payload))
 	}
-	if frame[1]|frame[2]|frame[3] != 0 {
+	if frame[1]&^flagSealed|frame[2]|frame[3] != 0 {
 		return nil, fmt.Errorf("%w: frame with reserved bytes set", ErrCorrupt)
 	}
-	if n := binary.LittleEndian.Uint32(frame[4:]); n != raw || raw == 0 || raw > MaxRaw {
-		return nil, fmt.Errorf("%w: frame says %d bytes of content, its table %d", ErrCorrupt, n, raw)
+	if sealed := frame[1]&flagSealed != 0; sealed != (key != nil) {
+		return nil, fmt.Errorf("%w: a frame that is sealed: %t, in a pack that is: %t", ErrCorrupt, sealed, key != nil)
 	}
-	content, err := decodePayload(dst, Codec(frame[0]), payload, int(raw))
+	if n := binary.LittleEndian.Uint32(frame[4:]); n != want.Raw || n == 0 || n > MaxRaw {
+		return nil, fmt.Errorf("%w: frame says %d bytes of content, its table %d", ErrCorrupt, n, want.Raw)
+	}
+	content, err := decodePayload(dst, frame, int(want.Raw), want.Offset, key)
 	if err != nil {
 		return nil, err
 	}
-	if got := Sum(content); got != hash {
-		return nil, fmt.Errorf("%w: content hashes to %x, its table says %x", ErrCorrupt, [8]byte(got[:8]), [8]byte(hash[:8]))
+	if got := Sum(content); got != want.Hash {
+		return nil, fmt.Errorf("%w: content hashes to %x, its table says %x", ErrCorrupt, [8]byte(got[:8]), [8]byte(want.Hash[:8]))
 	}
-	return content[:raw:raw], nil
+	return content[:want.Raw:want.Raw], nil
 }
 
-func decodePayload(dst []byte, c Codec, payload []byte, raw int) ([]byte, error) {
+func decodePayload(dst, frame []byte, raw int, offset uint64, key *FrameKey) ([]byte, error) {
+	c, payload := Codec(frame[0]), frame[FrameHeaderSize:]
 	switch c {
-	case CodecNone:
-		if len(payload) != raw {
-			return nil, fmt.Errorf("%w: stored frame of %d bytes for %d of content", ErrCorrupt, len(payload), raw)
-		}
-		return payload, nil
-	case CodecSnappy:
-		if n, err := s2.DecodedLen(payload); err != nil || n != raw {
-			return nil, fmt.Errorf("%w: compressed frame does not decode to %d bytes", ErrCorrupt, raw)
-		}
-		out, err := s2.Decode(dst[:cap(dst)], payload)
-		if err != nil {
-			return nil, fmt.Errorf("%w: compressed frame: %w", ErrCorrupt, err)
-		}
-		return out, nil
+	case CodecNone, CodecSnappy, CodecZstd:
+	default:
+		return nil, fmt.Errorf("%w: frame with codec %d", ErrNewer, c)
 	}
-	return nil, fmt.Errorf("%w: frame with codec %d", ErrNewer, c)
+	if key == nil {
+		return decompress(dst, payload, c, raw)
+	}
+	if len(payload) < tagSize || len(payload) > raw+tagSize {
+		return nil, fmt.Errorf("%w: sealed frame of %d bytes for %d of content", ErrCorrupt, len(payload), raw)
+	}
+	s := openers.Get().(*opener)
+	defer openers.Put(s)
+	binary.LittleEndian.PutUint64(s.nonce[:], offset)
+	if c == CodecNone {
+		out, err := key.aead.Open(dst[:0], s.nonce[:], payload, frame[:frameFields])
+		if err != nil {
+			return nil, errTampered
+		}
+		return decompress(nil, out, c, raw)
+	}
+	out, err := key.aead.Open(s.buf[:0], s.nonce[:], payload, frame[:frameFields])
+	if err != nil {
+		return nil, errTampered
+	}
+	s.buf = out
+	return decompress(dst, out, c, raw)
 }

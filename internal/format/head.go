@@ -20,12 +20,12 @@ func EncodeHead(h *Head) ([]byte, error) {
 	if len(body) > MaxHead-headerSize-crcSize {
 		return nil, fmt.Errorf("encode HEAD: %w: %d bytes, more than the %d that a HEAD may have; retain fewer checkpoints", ErrInvalid, len(body), MaxHead)
 	}
-	return seal(KindHead, body, nil), nil
+	return envelope(KindHead, body, nil, nil)
 }
 
 // DecodeHead reads and checks a HEAD object.
 func DecodeHead(b []byte) (*Head, error) {
-	body, tail, err := unseal(KindHead, b, MaxHead)
+	body, tail, err := unwrap(KindHead, b, MaxHead)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func checkHead(h *Head) error {
 		return fmt.Errorf("epoch %d, and its last commit is checkpoint %d of epoch %d", h.Epoch, last.Checkpoint, last.Epoch)
 	case last.Checkpoint == 0 && len(h.LastManifest) != 0, last.Checkpoint != 0 && len(h.LastManifest) != NonceSize:
 		return errors.New("it does not name the manifest of its last commit")
-	case h.Removed && len(h.Retained)+len(h.Pins) != 0:
+	case h.Removed && len(h.Retained)+len(h.Pins)+len(h.Archives) != 0:
 		return errors.New("removed, and retains checkpoints")
 	}
 	if err := checkLabel("owner", h.Owner); err != nil {
@@ -64,16 +64,26 @@ func checkHead(h *Head) error {
 	}
 	before := new(CheckpointID)
 	for _, r := range h.Retained {
-		if err := checkRetained(h, r, before); err != nil {
+		if err := checkRetained(r, before, last); err != nil {
 			return fmt.Errorf("retained checkpoint %d: %w", r.GetId().GetCheckpoint(), err)
 		}
+		if r.Id.Checkpoint == last.Checkpoint && (r.Id.Epoch != last.Epoch || !bytes.Equal(r.ManifestNonce, h.LastManifest)) {
+			return fmt.Errorf("retained checkpoint %d: not the last commit of this number", last.Checkpoint)
+		}
 		before = r.Id
+	}
+	if err := checkArchives(h); err != nil {
+		return err
+	}
+	if err := checkLastBody(h); err != nil {
+		return err
 	}
 	return checkPins(h)
 }
 
-func checkRetained(h *Head, r *Retained, before *CheckpointID) error {
-	id, last := r.GetId(), h.Last
+// checkRetained checks an entry that comes after before, and up to last.
+func checkRetained(r *Retained, before, last *CheckpointID) error {
+	id := r.GetId()
 	switch {
 	case id.GetCheckpoint() <= before.Checkpoint || id.GetCheckpoint() > last.Checkpoint:
 		return fmt.Errorf("out of order, after %d and up to %d", before.Checkpoint, last.Checkpoint)
@@ -83,8 +93,6 @@ func checkRetained(h *Head, r *Retained, before *CheckpointID) error {
 		return errors.New("its manifest is not named")
 	case r.ManifestSize < minManifest || r.ManifestSize > MaxManifest:
 		return fmt.Errorf("a manifest of %d bytes", r.ManifestSize)
-	case id.Checkpoint == last.Checkpoint && (id.Epoch != last.Epoch || !bytes.Equal(r.ManifestNonce, h.LastManifest)):
-		return errors.New("not the last commit of this number")
 	}
 	return checkStats(r.Stats)
 }
@@ -94,7 +102,7 @@ func checkStats(s *Stats) error {
 	if s == nil {
 		return errors.New("no figures")
 	}
-	if max(s.Parts, s.Bytes, s.NewBytes, s.StoredBytes, s.Puts, s.Gets, s.Lists, s.Deletes, s.Heads) > math.MaxInt64 {
+	if max(s.Parts, s.Bytes, s.NewBytes, s.StoredBytes, s.Puts, s.Gets, s.Lists, s.Deletes, s.Heads, s.Retries, s.Throttled, s.ReadBytes, s.TokenFetches) > math.MaxInt64 {
 		return errors.New("figures out of range")
 	}
 	return nil
@@ -103,7 +111,7 @@ func checkStats(s *Stats) error {
 func checkPins(h *Head) error {
 	tags, leases := make(map[string]bool), make(map[Nonce]bool)
 	for _, p := range h.Pins {
-		if _, ok := slices.BinarySearchFunc(h.Retained, p.Checkpoint, compareCheckpoint); !ok {
+		if _, ok := slices.BinarySearchFunc(h.Retained, p.Checkpoint, compareCheckpoint); !ok && !archived(h, p.Checkpoint) {
 			return fmt.Errorf("pin of checkpoint %d, which is not retained", p.Checkpoint)
 		}
 		if err := checkLabel("pin", p.Name); err != nil {

@@ -10,39 +10,43 @@ import (
 const minManifest = headerSize + 1 + crcSize
 
 // EncodeManifest makes a manifest object. pack, if not empty, is the one pack of a small checkpoint, which one of m.Objects describes as
-// embedded here: it becomes the object's tail.
-func EncodeManifest(m *Manifest, pack []byte) ([]byte, error) {
-	if err := checkManifest(m, pack); err != nil {
+// embedded here: it becomes the object's tail. The manifest is sealed if s is given; the pack has to be so already.
+func EncodeManifest(m *Manifest, pack []byte, s *Sealing) ([]byte, error) {
+	if err := checkManifest(m, pack, s.message()); err != nil {
 		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
 	body, err := marshal(nil, m, manifestShape())
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
-	if len(body)+len(pack) > MaxManifest-headerSize-crcSize {
-		return nil, fmt.Errorf("encode manifest: %w: %d bytes, more than the %d that a manifest may have; save fewer parts", ErrInvalid, len(body)+len(pack), MaxManifest)
+	b, err := envelope(KindManifest, body, pack, s)
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
-	return seal(KindManifest, body, pack), nil
+	if len(b) > MaxManifest {
+		return nil, fmt.Errorf("encode manifest: %w: %d bytes, more than the %d that a manifest may have; save fewer parts", ErrInvalid, len(b), MaxManifest)
+	}
+	return b, nil
 }
 
-// DecodeManifest reads and checks a manifest object.
-func DecodeManifest(b []byte) (*Manifest, error) {
-	body, tail, err := unseal(KindManifest, b, MaxManifest)
+// DecodeManifest reads and checks a manifest object. WrappedKeys says which keys it needs; none if it is not sealed.
+func DecodeManifest(b []byte, keys Keyring) (*Manifest, error) {
+	o, err := open(KindManifest, b, MaxManifest, keys)
 	if err != nil {
 		return nil, err
 	}
 	m := new(Manifest)
-	if err := unmarshal(body, m, manifestShape()); err != nil {
+	if err := unmarshal(o.body, m, manifestShape()); err != nil {
 		return nil, corrupt("manifest", err)
 	}
-	if err := checkManifest(m, tail); err != nil {
+	if err := checkManifest(m, o.tail, o.sealed); err != nil {
 		return nil, corrupt("manifest", err)
 	}
 	return m, nil
 }
 
-// checkManifest states what every manifest satisfies.
-func checkManifest(m *Manifest, tail []byte) error {
+// checkManifest states what every manifest satisfies. sealed is its prelude, nil if it is in the clear.
+func checkManifest(m *Manifest, tail []byte, sealed *Sealed) error {
 	if err := CheckJobName(m.Job); err != nil {
 		return err
 	}
@@ -53,7 +57,7 @@ func checkManifest(m *Manifest, tail []byte) error {
 	if base != nil && (!isCheckpoint(base) || !olderThan(base, id)) {
 		return fmt.Errorf("base %d of epoch %d for checkpoint %d of epoch %d", base.Checkpoint, base.Epoch, id.Checkpoint, id.Epoch)
 	}
-	self, err := checkObjects(m)
+	self, err := checkObjects(m, sealed)
 	if err != nil {
 		return err
 	}
@@ -79,11 +83,15 @@ func isCheckpoint(id *CheckpointID) bool {
 func olderThan(a, b *CheckpointID) bool { return a.Checkpoint < b.Checkpoint && a.Epoch <= b.Epoch }
 
 // checkObjects checks the table of packs and returns the one that is embedded in this very manifest, or nil.
-func checkObjects(m *Manifest) (self *Object, err error) {
+func checkObjects(m *Manifest, sealed *Sealed) (self *Object, err error) {
 	packs, hosts := make(map[Nonce]bool), make(map[Nonce]bool)
 	for i, o := range m.Objects {
 		if err := checkObject(m, o); err != nil {
 			return nil, fmt.Errorf("object %d: %w", i, err)
+		}
+		if len(o.DataKey) != 0 && !sealed.has(o.DataKey) {
+			// Content hashes of what is sealed must not lie in the clear.
+			return nil, fmt.Errorf("object %d is sealed with data key %x, which is not among this object's", i, o.DataKey)
 		}
 		if packs[Nonce(o.Nonce)] {
 			return nil, fmt.Errorf("object %d has the nonce of another", i)
@@ -114,6 +122,8 @@ func checkObject(m *Manifest, o *Object) error {
 		return fmt.Errorf("of checkpoint %d, epoch %d, which this one cannot refer to", o.GetId().GetCheckpoint(), o.GetId().GetEpoch())
 	case o.Size < headerSize+packTrailerSize || o.Size > maxPack:
 		return fmt.Errorf("size %d", o.Size)
+	case o.Raw > o.Size/FrameHeaderSize*MaxRaw:
+		return fmt.Errorf("%d bytes of content in %d", o.Raw, o.Size)
 	case o.Embedded:
 		return checkEmbedded(o, own)
 	case len(o.ManifestNonce) != 0 || o.ManifestSize != 0 || o.ManifestCrc32C != 0:
@@ -140,8 +150,6 @@ func checkEmbedded(o *Object, own bool) error {
 	return nil
 }
 
-var packHeader = appendHeader(nil, KindPack, 0)
-
 // checkTail holds the bytes behind the manifest's body against the object that describes them.
 func checkTail(self *Object, tail []byte) error {
 	switch {
@@ -153,8 +161,8 @@ func checkTail(self *Object, tail []byte) error {
 		return fmt.Errorf("%d bytes of embedded pack, where its object says %d", len(tail), self.Size)
 	case self.Crc32C != CRC32C(tail):
 		return fmt.Errorf("embedded pack has CRC32C %08x, its object says %08x", CRC32C(tail), self.Crc32C)
-	case !bytes.HasPrefix(tail, packHeader) || !bytes.HasSuffix(tail, []byte(packMagic)):
-		return errors.New("what is embedded is no pack")
+	case checkHeader(KindPack, tail) != nil || !bytes.HasSuffix(tail, []byte(packMagic)) || (tail[10]&flagSealed != 0) != (len(self.DataKey) != 0):
+		return errors.New("what is embedded is no pack, or not sealed as its object says")
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func checkMethod(m *Manifest, p *Part) error {
 	switch {
 	case p.Method == Part_METHOD_UNSPECIFIED:
 		return errors.New("no method")
-	case p.Method != Part_FULL && m.Base == nil:
+	case p.Method != Part_FULL && p.Method != Part_CONTENT && m.Base == nil:
 		return fmt.Errorf("method %s without a base", p.Method)
 	case p.Method == Part_IDENTITY && (len(p.Identity) == 0 || p.NewBytes != 0):
 		return errors.New("method IDENTITY without an identity, or with new bytes")
@@ -108,7 +108,7 @@ func checkSegments(m *Manifest, p *Part) error {
 func checkSegment(s *Segment, objects []*Object, length uint64) error {
 	switch w := s.Where.(type) {
 	case *Segment_Inline:
-		if len(w.Inline.GetPacks()) != 0 || len(s.Objects) != 0 {
+		if len(w.Inline.GetPacks()) != 0 || len(s.Objects) != 0 || s.Delta != nil || len(s.Used) != 0 {
 			return errors.New("inline, and names packs")
 		}
 		return checkTable(w.Inline, length, objects)
@@ -116,14 +116,33 @@ func checkSegment(s *Segment, objects []*Object, length uint64) error {
 		if err := checkLocation(w.Stored, objects); err != nil {
 			return err
 		}
+		if s.Delta != nil {
+			if err := checkLocation(s.Delta, objects); err != nil {
+				return fmt.Errorf("delta: %w", err)
+			}
+		}
 		for _, o := range s.Objects {
 			if uint64(o) >= uint64(len(objects)) {
 				return fmt.Errorf("object %d of %d", o, len(objects))
 			}
 		}
-		return nil
+		return checkUsed(s, length)
 	}
 	return errors.New("no table")
+}
+
+func checkUsed(s *Segment, length uint64) error {
+	if len(s.Used) != len(s.Objects) {
+		return fmt.Errorf("use of %d packs, of %d", len(s.Used), len(s.Objects))
+	}
+	left := length // what no pack has is zeros
+	for i, n := range s.Used {
+		if n > left {
+			return fmt.Errorf("more than its %d bytes lie in packs, by number %d", length, i)
+		}
+		left -= n
+	}
+	return nil
 }
 
 func checkLocation(l *Location, objects []*Object) error {
@@ -138,7 +157,7 @@ func checkLocation(l *Location, objects []*Object) error {
 
 // checkRow checks what a table or index says of a frame by itself.
 func checkRow(stored, raw uint32, hashSize int) error {
-	if raw == 0 || raw > MaxRaw || stored < FrameHeaderSize || stored > FrameHeaderSize+raw || hashSize != HashSize {
+	if raw == 0 || raw > MaxRaw || stored < FrameHeaderSize || stored > FrameHeaderSize+raw+TagSize || hashSize != HashSize {
 		return fmt.Errorf("frame of %d bytes for %d, with a hash of %d", stored, raw, hashSize)
 	}
 	return nil
@@ -155,4 +174,9 @@ func checkPlace(o *Object, offset uint64, stored uint32) error {
 // SegmentLength is how many bytes of the part its i-th segment covers.
 func SegmentLength(p *Part, i int) uint64 {
 	return min(p.SegmentSize, p.Size-uint64(i)*p.SegmentSize)
+}
+
+// Chunk is what DecodeFrame needs to know of the frame.
+func (l *Location) Chunk() Chunk {
+	return Chunk{Pack: l.Object, Offset: l.Offset, Stored: l.Stored, Raw: l.Raw, Hash: Hash(l.Hash)}
 }

@@ -71,7 +71,7 @@ func (x Pin_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Pin_Kind.Descriptor instead.
 func (Pin_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{4, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{6, 0}
 }
 
 type Part_Kind int32
@@ -126,7 +126,7 @@ func (x Part_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Part_Kind.Descriptor instead.
 func (Part_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{8, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type Part_Method int32
@@ -136,6 +136,8 @@ const (
 	Part_FULL               Part_Method = 1 // compared with nothing
 	Part_PAGES              Part_Method = 2 // compared page by page
 	Part_IDENTITY           Part_Method = 3 // immutable and known: not read
+	Part_CONTENT            Part_Method = 4 // cut where its content says, and compared chunk by chunk
+	Part_APPEND             Part_Method = 5 // only ever grows: what the base has was not read
 )
 
 // Enum value maps for Part_Method.
@@ -145,12 +147,16 @@ var (
 		1: "FULL",
 		2: "PAGES",
 		3: "IDENTITY",
+		4: "CONTENT",
+		5: "APPEND",
 	}
 	Part_Method_value = map[string]int32{
 		"METHOD_UNSPECIFIED": 0,
 		"FULL":               1,
 		"PAGES":              2,
 		"IDENTITY":           3,
+		"CONTENT":            4,
+		"APPEND":             5,
 	}
 )
 
@@ -178,7 +184,7 @@ func (x Part_Method) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Part_Method.Descriptor instead.
 func (Part_Method) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{8, 1}
+	return file_tidemark_proto_rawDescGZIP(), []int{13, 1}
 }
 
 type PackEntry_Kind int32
@@ -187,6 +193,7 @@ const (
 	PackEntry_KIND_UNSPECIFIED PackEntry_Kind = 0
 	PackEntry_CHUNK            PackEntry_Kind = 1
 	PackEntry_TABLE            PackEntry_Kind = 2
+	PackEntry_DELTA            PackEntry_Kind = 3
 )
 
 // Enum value maps for PackEntry_Kind.
@@ -195,11 +202,13 @@ var (
 		0: "KIND_UNSPECIFIED",
 		1: "CHUNK",
 		2: "TABLE",
+		3: "DELTA",
 	}
 	PackEntry_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"CHUNK":            1,
 		"TABLE":            2,
+		"DELTA":            3,
 	}
 )
 
@@ -227,7 +236,7 @@ func (x PackEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PackEntry_Kind.Descriptor instead.
 func (PackEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{13, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // CheckpointID names one checkpoint, or the save that may become it.
@@ -296,6 +305,8 @@ type Head struct {
 	Pins          []*Pin                 `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty"`
 	Removed       bool                   `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`                              // a tombstone: the job was removed, its numbers live on
 	WrittenAtNs   int64                  `protobuf:"varint,8,opt,name=written_at_ns,json=writtenAtNs,proto3" json:"written_at_ns,omitempty"` // Unix time of this write, for people
+	Archives      []*ArchiveRef          `protobuf:"bytes,11,rep,name=archives,proto3" json:"archives,omitempty"`                            // of checkpoints older than all of retained; ascending
+	LastBody      []byte                 `protobuf:"bytes,12,opt,name=last_body,json=lastBody,proto3" json:"last_body,omitempty"`            // the whole manifest object of last, if it is small and retained; may always be absent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -400,6 +411,182 @@ func (x *Head) GetWrittenAtNs() int64 {
 	return 0
 }
 
+func (x *Head) GetArchives() []*ArchiveRef {
+	if x != nil {
+		return x.Archives
+	}
+	return nil
+}
+
+func (x *Head) GetLastBody() []byte {
+	if x != nil {
+		return x.LastBody
+	}
+	return nil
+}
+
+// ArchiveRef is an object that holds what HEAD has no room for: the oldest of the checkpoints that it keeps alive.
+type ArchiveRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *CheckpointID          `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // of the save that wrote the object: with nonce, its key
+	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	First         *CheckpointID          `protobuf:"bytes,3,opt,name=first,proto3" json:"first,omitempty"` // the oldest checkpoint in it
+	Last          *CheckpointID          `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`   // the newest
+	Count         uint32                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	Size          uint64                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"` // of the object
+	Crc32C        uint32                 `protobuf:"fixed32,7,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,8,opt,name=hash,proto3" json:"hash,omitempty"` // BLAKE3-256 of the object
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchiveRef) Reset() {
+	*x = ArchiveRef{}
+	mi := &file_tidemark_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchiveRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchiveRef) ProtoMessage() {}
+
+func (x *ArchiveRef) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchiveRef.ProtoReflect.Descriptor instead.
+func (*ArchiveRef) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ArchiveRef) GetId() *CheckpointID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ArchiveRef) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *ArchiveRef) GetFirst() *CheckpointID {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *ArchiveRef) GetLast() *CheckpointID {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ArchiveRef) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ArchiveRef) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ArchiveRef) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *ArchiveRef) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// Archive is the body of such an object.
+type Archive struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Id            *CheckpointID          `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Retained      []*Retained            `protobuf:"bytes,3,rep,name=retained,proto3" json:"retained,omitempty"` // ascending by checkpoint
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Archive) Reset() {
+	*x = Archive{}
+	mi := &file_tidemark_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Archive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Archive) ProtoMessage() {}
+
+func (x *Archive) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Archive.ProtoReflect.Descriptor instead.
+func (*Archive) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Archive) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Archive) GetId() *CheckpointID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Archive) GetRetained() []*Retained {
+	if x != nil {
+		return x.Retained
+	}
+	return nil
+}
+
 // Retained is one checkpoint that HEAD keeps alive.
 type Retained struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -416,7 +603,7 @@ type Retained struct {
 
 func (x *Retained) Reset() {
 	*x = Retained{}
-	mi := &file_tidemark_proto_msgTypes[2]
+	mi := &file_tidemark_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +615,7 @@ func (x *Retained) String() string {
 func (*Retained) ProtoMessage() {}
 
 func (x *Retained) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[2]
+	mi := &file_tidemark_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +628,7 @@ func (x *Retained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retained.ProtoReflect.Descriptor instead.
 func (*Retained) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{2}
+	return file_tidemark_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Retained) GetId() *CheckpointID {
@@ -506,13 +693,19 @@ type Stats struct {
 	Lists         uint64                 `protobuf:"varint,8,opt,name=lists,proto3" json:"lists,omitempty"`
 	Deletes       uint64                 `protobuf:"varint,9,opt,name=deletes,proto3" json:"deletes,omitempty"`
 	Heads         uint64                 `protobuf:"varint,10,opt,name=heads,proto3" json:"heads,omitempty"`
+	Retries       uint64                 `protobuf:"varint,11,opt,name=retries,proto3" json:"retries,omitempty"`                      // requests that were sent again
+	Throttled     uint64                 `protobuf:"varint,12,opt,name=throttled,proto3" json:"throttled,omitempty"`                  // replies that asked for less
+	ReadBytes     uint64                 `protobuf:"varint,13,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // of local state
+	WaitNs        int64                  `protobuf:"varint,14,opt,name=wait_ns,json=waitNs,proto3" json:"wait_ns,omitempty"`          // for memory, summed over workers
+	UploadNs      int64                  `protobuf:"varint,15,opt,name=upload_ns,json=uploadNs,proto3" json:"upload_ns,omitempty"`    // from the first pack to the last
+	TokenFetches  uint64                 `protobuf:"varint,16,opt,name=token_fetches,json=tokenFetches,proto3" json:"token_fetches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_tidemark_proto_msgTypes[3]
+	mi := &file_tidemark_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +717,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[3]
+	mi := &file_tidemark_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +730,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{3}
+	return file_tidemark_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Stats) GetParts() uint64 {
@@ -610,6 +803,48 @@ func (x *Stats) GetHeads() uint64 {
 	return 0
 }
 
+func (x *Stats) GetRetries() uint64 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *Stats) GetThrottled() uint64 {
+	if x != nil {
+		return x.Throttled
+	}
+	return 0
+}
+
+func (x *Stats) GetReadBytes() uint64 {
+	if x != nil {
+		return x.ReadBytes
+	}
+	return 0
+}
+
+func (x *Stats) GetWaitNs() int64 {
+	if x != nil {
+		return x.WaitNs
+	}
+	return 0
+}
+
+func (x *Stats) GetUploadNs() int64 {
+	if x != nil {
+		return x.UploadNs
+	}
+	return 0
+}
+
+func (x *Stats) GetTokenFetches() uint64 {
+	if x != nil {
+		return x.TokenFetches
+	}
+	return 0
+}
+
 // Pin keeps a checkpoint retained: a tag for ever, a lease until it expires.
 type Pin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -624,7 +859,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_tidemark_proto_msgTypes[4]
+	mi := &file_tidemark_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +871,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[4]
+	mi := &file_tidemark_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +884,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{4}
+	return file_tidemark_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Pin) GetKind() Pin_Kind {
@@ -703,7 +938,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_tidemark_proto_msgTypes[5]
+	mi := &file_tidemark_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +950,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[5]
+	mi := &file_tidemark_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +963,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{5}
+	return file_tidemark_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Manifest) GetJob() string {
@@ -790,7 +1025,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_tidemark_proto_msgTypes[6]
+	mi := &file_tidemark_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +1037,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[6]
+	mi := &file_tidemark_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +1050,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{6}
+	return file_tidemark_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Entry) GetKey() string {
@@ -828,6 +1063,245 @@ func (x *Entry) GetKey() string {
 func (x *Entry) GetValue() []byte {
 	if x != nil {
 		return x.Value
+	}
+	return nil
+}
+
+// Handle is what a worker hands to the coordinator of a checkpoint: parts that it has saved, and the packs that they refer to.
+type Handle struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Id            *CheckpointID          `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                         // the save that the parts are for
+	Fence         []byte                 `protobuf:"bytes,3,opt,name=fence,proto3" json:"fence,omitempty"`                                   // of the epoch (Head.fence)
+	Writer        string                 `protobuf:"bytes,4,opt,name=writer,proto3" json:"writer,omitempty"`                                 // as in the keys of the worker's packs
+	Base          *CheckpointID          `protobuf:"bytes,5,opt,name=base,proto3" json:"base,omitempty"`                                     // what it was compared with; absent for a full save
+	BaseManifest  []byte                 `protobuf:"bytes,6,opt,name=base_manifest,json=baseManifest,proto3" json:"base_manifest,omitempty"` // nonce of the base's manifest
+	Objects       []*Object              `protobuf:"bytes,7,rep,name=objects,proto3" json:"objects,omitempty"`                               // as in a manifest; never embedded in the one to come
+	Parts         []*Part                `protobuf:"bytes,8,rep,name=parts,proto3" json:"parts,omitempty"`                                   // as in a manifest
+	Metadata      []*Entry               `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty"`                             // as in a manifest
+	Stats         *Stats                 `protobuf:"bytes,10,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handle) Reset() {
+	*x = Handle{}
+	mi := &file_tidemark_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handle) ProtoMessage() {}
+
+func (x *Handle) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handle.ProtoReflect.Descriptor instead.
+func (*Handle) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Handle) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Handle) GetId() *CheckpointID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Handle) GetFence() []byte {
+	if x != nil {
+		return x.Fence
+	}
+	return nil
+}
+
+func (x *Handle) GetWriter() string {
+	if x != nil {
+		return x.Writer
+	}
+	return ""
+}
+
+func (x *Handle) GetBase() *CheckpointID {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *Handle) GetBaseManifest() []byte {
+	if x != nil {
+		return x.BaseManifest
+	}
+	return nil
+}
+
+func (x *Handle) GetObjects() []*Object {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *Handle) GetParts() []*Part {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Handle) GetMetadata() []*Entry {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Handle) GetStats() *Stats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+// Sealed lies in the clear before what is encrypted in an object, and says by which key.
+type Sealed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`                    // of this object: its own key is made of it and the data key
+	DataKey       []byte                 `protobuf:"bytes,2,opt,name=data_key,json=dataKey,proto3" json:"data_key,omitempty"` // id of one of keys
+	Keys          []*WrappedKey          `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`                      // all that are needed for this object and for what it refers to; ascending by id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sealed) Reset() {
+	*x = Sealed{}
+	mi := &file_tidemark_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sealed) ProtoMessage() {}
+
+func (x *Sealed) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
+func (*Sealed) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Sealed) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Sealed) GetDataKey() []byte {
+	if x != nil {
+		return x.DataKey
+	}
+	return nil
+}
+
+func (x *Sealed) GetKeys() []*WrappedKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// WrappedKey is a data key, encrypted by a keeper outside of the store.
+type WrappedKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`           // 16 random bytes
+	Keeper        string                 `protobuf:"bytes,2,opt,name=keeper,proto3" json:"keeper,omitempty"`   // which keeper, for people: a reader never follows it
+	Wrapped       []byte                 `protobuf:"bytes,3,opt,name=wrapped,proto3" json:"wrapped,omitempty"` // the keeper's ciphertext of 32 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrappedKey) Reset() {
+	*x = WrappedKey{}
+	mi := &file_tidemark_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrappedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrappedKey) ProtoMessage() {}
+
+func (x *WrappedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
+func (*WrappedKey) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WrappedKey) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *WrappedKey) GetKeeper() string {
+	if x != nil {
+		return x.Keeper
+	}
+	return ""
+}
+
+func (x *WrappedKey) GetWrapped() []byte {
+	if x != nil {
+		return x.Wrapped
 	}
 	return nil
 }
@@ -846,13 +1320,15 @@ type Object struct {
 	ManifestNonce  []byte `protobuf:"bytes,8,opt,name=manifest_nonce,json=manifestNonce,proto3" json:"manifest_nonce,omitempty"`       // empty: self
 	ManifestSize   uint64 `protobuf:"varint,9,opt,name=manifest_size,json=manifestSize,proto3" json:"manifest_size,omitempty"`         // zero for self
 	ManifestCrc32C uint32 `protobuf:"fixed32,10,opt,name=manifest_crc32c,json=manifestCrc32c,proto3" json:"manifest_crc32c,omitempty"` // zero for self
+	Raw            uint64 `protobuf:"varint,11,opt,name=raw,proto3" json:"raw,omitempty"`                                              // bytes of content in the pack's chunks
+	DataKey        []byte `protobuf:"bytes,12,opt,name=data_key,json=dataKey,proto3" json:"data_key,omitempty"`                        // id of the key that the pack is sealed with; empty: it is not
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_tidemark_proto_msgTypes[7]
+	mi := &file_tidemark_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1340,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[7]
+	mi := &file_tidemark_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1353,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{7}
+	return file_tidemark_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Object) GetId() *CheckpointID {
@@ -950,6 +1426,20 @@ func (x *Object) GetManifestCrc32C() uint32 {
 	return 0
 }
 
+func (x *Object) GetRaw() uint64 {
+	if x != nil {
+		return x.Raw
+	}
+	return 0
+}
+
+func (x *Object) GetDataKey() []byte {
+	if x != nil {
+		return x.DataKey
+	}
+	return nil
+}
+
 type Part struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // relative, slash-separated; any bytes but NUL
@@ -971,7 +1461,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_tidemark_proto_msgTypes[8]
+	mi := &file_tidemark_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1473,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[8]
+	mi := &file_tidemark_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1486,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{8}
+	return file_tidemark_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Part) GetName() []byte {
@@ -1098,14 +1588,16 @@ type Segment struct {
 	//	*Segment_Inline
 	//	*Segment_Stored
 	Where         isSegment_Where `protobuf_oneof:"where"`
-	Objects       []uint32        `protobuf:"varint,3,rep,packed,name=objects,proto3" json:"objects,omitempty"` // stored only: indices into Manifest.objects of the packs that the table names, in its order
+	Objects       []uint32        `protobuf:"varint,3,rep,packed,name=objects,proto3" json:"objects,omitempty"` // stored only: indices into Manifest.objects of the packs that the table names, in its order; then the delta's
+	Delta         *Location       `protobuf:"bytes,4,opt,name=delta,proto3" json:"delta,omitempty"`             // stored only: a frame with a Table that overrides stretches of the stored one
+	Used          []uint64        `protobuf:"varint,5,rep,packed,name=used,proto3" json:"used,omitempty"`       // stored only: for each of objects, how many bytes of the segment lie there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_tidemark_proto_msgTypes[9]
+	mi := &file_tidemark_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +1609,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[9]
+	mi := &file_tidemark_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +1622,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{9}
+	return file_tidemark_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Segment) GetWhere() isSegment_Where {
@@ -1165,6 +1657,20 @@ func (x *Segment) GetObjects() []uint32 {
 	return nil
 }
 
+func (x *Segment) GetDelta() *Location {
+	if x != nil {
+		return x.Delta
+	}
+	return nil
+}
+
+func (x *Segment) GetUsed() []uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return nil
+}
+
 type isSegment_Where interface {
 	isSegment_Where()
 }
@@ -1195,7 +1701,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_tidemark_proto_msgTypes[10]
+	mi := &file_tidemark_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1713,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[10]
+	mi := &file_tidemark_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1726,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{10}
+	return file_tidemark_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Location) GetObject() uint32 {
@@ -1258,7 +1764,8 @@ func (x *Location) GetHash() []byte {
 	return nil
 }
 
-// Table says where the bytes of a segment are and what its pages hash to. Columns of equal length.
+// Table says where the bytes of a segment are and what its pages hash to. Columns of equal length. A delta has the two columns at the end, and says so
+// only of some stretches and pages.
 type Table struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Packs         [][]byte               `protobuf:"bytes,1,rep,name=packs,proto3" json:"packs,omitempty"` // nonces of the packs that chunk_pack points to; empty in an inline table
@@ -1267,18 +1774,21 @@ type Table struct {
 	ChunkStored   []uint32               `protobuf:"varint,4,rep,packed,name=chunk_stored,json=chunkStored,proto3" json:"chunk_stored,omitempty"`
 	ChunkRaw      []uint32               `protobuf:"varint,5,rep,packed,name=chunk_raw,json=chunkRaw,proto3" json:"chunk_raw,omitempty"`
 	ChunkHash     []byte                 `protobuf:"bytes,6,opt,name=chunk_hash,json=chunkHash,proto3" json:"chunk_hash,omitempty"`               // 32 bytes each
-	ExtentChunk   []uint32               `protobuf:"varint,7,rep,packed,name=extent_chunk,json=extentChunk,proto3" json:"extent_chunk,omitempty"` // extents in the order of the part's bytes
+	ExtentChunk   []uint32               `protobuf:"varint,7,rep,packed,name=extent_chunk,json=extentChunk,proto3" json:"extent_chunk,omitempty"` // extents in the order of the part's bytes; 1 + the chunk's row, 0: zeros
 	ExtentStart   []uint32               `protobuf:"varint,8,rep,packed,name=extent_start,json=extentStart,proto3" json:"extent_start,omitempty"` // offset in the chunk's content
 	ExtentLength  []uint32               `protobuf:"varint,9,rep,packed,name=extent_length,json=extentLength,proto3" json:"extent_length,omitempty"`
-	PageSize      uint32                 `protobuf:"varint,10,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // zero: no page hashes
-	PageHash      []byte                 `protobuf:"bytes,11,opt,name=page_hash,json=pageHash,proto3" json:"page_hash,omitempty"`  // 16 bytes each: BLAKE3-128 of the page, the last one may be short
+	PageSize      uint32                 `protobuf:"varint,10,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`           // zero: no page hashes
+	PageHash      []byte                 `protobuf:"bytes,11,opt,name=page_hash,json=pageHash,proto3" json:"page_hash,omitempty"`            // 16 bytes each: GMAC of the page under page_key, the last page may be short
+	PageKey       []byte                 `protobuf:"bytes,12,opt,name=page_key,json=pageKey,proto3" json:"page_key,omitempty"`               // 16 random bytes; empty without page hashes
+	ExtentAt      []uint32               `protobuf:"varint,13,rep,packed,name=extent_at,json=extentAt,proto3" json:"extent_at,omitempty"`    // delta only: where in the segment each extent begins
+	PageIndex     []uint32               `protobuf:"varint,14,rep,packed,name=page_index,json=pageIndex,proto3" json:"page_index,omitempty"` // delta only: which page each of page_hash is of; ascending
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_tidemark_proto_msgTypes[11]
+	mi := &file_tidemark_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1800,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[11]
+	mi := &file_tidemark_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1813,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{11}
+	return file_tidemark_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Table) GetPacks() [][]byte {
@@ -1383,19 +1893,39 @@ func (x *Table) GetPageHash() []byte {
 	return nil
 }
 
-// PackIndex ends a pack and says what each frame is, for checking and repair. Sizes, modes, metadata and the tables of small parts are in the
-// manifest alone.
+func (x *Table) GetPageKey() []byte {
+	if x != nil {
+		return x.PageKey
+	}
+	return nil
+}
+
+func (x *Table) GetExtentAt() []uint32 {
+	if x != nil {
+		return x.ExtentAt
+	}
+	return nil
+}
+
+func (x *Table) GetPageIndex() []uint32 {
+	if x != nil {
+		return x.PageIndex
+	}
+	return nil
+}
+
+// PackIndex ends a pack and says what each frame is, for checking and for repair without a manifest.
 type PackIndex struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       []*PackEntry           `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	Parts         [][]byte               `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"` // names that entries point to
+	Parts         []*PackPart            `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"` // that entries point to; names unique
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PackIndex) Reset() {
 	*x = PackIndex{}
-	mi := &file_tidemark_proto_msgTypes[12]
+	mi := &file_tidemark_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1937,7 @@ func (x *PackIndex) String() string {
 func (*PackIndex) ProtoMessage() {}
 
 func (x *PackIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[12]
+	mi := &file_tidemark_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1950,7 @@ func (x *PackIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackIndex.ProtoReflect.Descriptor instead.
 func (*PackIndex) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{12}
+	return file_tidemark_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PackIndex) GetEntries() []*PackEntry {
@@ -1430,7 +1960,7 @@ func (x *PackIndex) GetEntries() []*PackEntry {
 	return nil
 }
 
-func (x *PackIndex) GetParts() [][]byte {
+func (x *PackIndex) GetParts() []*PackPart {
 	if x != nil {
 		return x.Parts
 	}
@@ -1446,13 +1976,14 @@ type PackEntry struct {
 	Hash          []byte                 `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
 	Part          uint32                 `protobuf:"varint,6,opt,name=part,proto3" json:"part,omitempty"` // index into PackIndex.parts
 	Segment       uint32                 `protobuf:"varint,7,opt,name=segment,proto3" json:"segment,omitempty"`
+	At            uint64                 `protobuf:"varint,8,opt,name=at,proto3" json:"at,omitempty"` // CHUNK: where in the part its first byte lies
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PackEntry) Reset() {
 	*x = PackEntry{}
-	mi := &file_tidemark_proto_msgTypes[13]
+	mi := &file_tidemark_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1995,7 @@ func (x *PackEntry) String() string {
 func (*PackEntry) ProtoMessage() {}
 
 func (x *PackEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[13]
+	mi := &file_tidemark_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +2008,7 @@ func (x *PackEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackEntry.ProtoReflect.Descriptor instead.
 func (*PackEntry) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{13}
+	return file_tidemark_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PackEntry) GetKind() PackEntry_Kind {
@@ -1529,6 +2060,82 @@ func (x *PackEntry) GetSegment() uint32 {
 	return 0
 }
 
+func (x *PackEntry) GetAt() uint64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+// PackPart is what is known of a part when its first frame is written: not yet its size.
+type PackPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          Part_Kind              `protobuf:"varint,2,opt,name=kind,proto3,enum=tidemark.v1.Part_Kind" json:"kind,omitempty"`
+	Mode          uint32                 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	ModifiedNs    int64                  `protobuf:"varint,4,opt,name=modified_ns,json=modifiedNs,proto3" json:"modified_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PackPart) Reset() {
+	*x = PackPart{}
+	mi := &file_tidemark_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PackPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PackPart) ProtoMessage() {}
+
+func (x *PackPart) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PackPart.ProtoReflect.Descriptor instead.
+func (*PackPart) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PackPart) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *PackPart) GetKind() Part_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Part_KIND_UNSPECIFIED
+}
+
+func (x *PackPart) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *PackPart) GetModifiedNs() int64 {
+	if x != nil {
+		return x.ModifiedNs
+	}
+	return 0
+}
+
 var File_tidemark_proto protoreflect.FileDescriptor
 
 const file_tidemark_proto_rawDesc = "" +
@@ -1538,7 +2145,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
-	"checkpoint\"\xc9\x02\n" +
+	"checkpoint\"\x9b\x03\n" +
 	"\x04Head\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -1550,7 +2157,23 @@ const file_tidemark_proto_rawDesc = "" +
 	"\bretained\x18\x05 \x03(\v2\x15.tidemark.v1.RetainedR\bretained\x12$\n" +
 	"\x04pins\x18\x06 \x03(\v2\x10.tidemark.v1.PinR\x04pins\x12\x18\n" +
 	"\aremoved\x18\a \x01(\bR\aremoved\x12\"\n" +
-	"\rwritten_at_ns\x18\b \x01(\x03R\vwrittenAtNs\"\xa1\x02\n" +
+	"\rwritten_at_ns\x18\b \x01(\x03R\vwrittenAtNs\x123\n" +
+	"\barchives\x18\v \x03(\v2\x17.tidemark.v1.ArchiveRefR\barchives\x12\x1b\n" +
+	"\tlast_body\x18\f \x01(\fR\blastBody\"\x83\x02\n" +
+	"\n" +
+	"ArchiveRef\x12)\n" +
+	"\x02id\x18\x01 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12/\n" +
+	"\x05first\x18\x03 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x05first\x12-\n" +
+	"\x04last\x18\x04 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x04last\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\rR\x05count\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06crc32c\x18\a \x01(\aR\x06crc32c\x12\x12\n" +
+	"\x04hash\x18\b \x01(\fR\x04hash\"y\n" +
+	"\aArchive\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12)\n" +
+	"\x02id\x18\x02 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x121\n" +
+	"\bretained\x18\x03 \x03(\v2\x15.tidemark.v1.RetainedR\bretained\"\xa1\x02\n" +
 	"\bRetained\x12)\n" +
 	"\x02id\x18\x01 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12%\n" +
 	"\x0emanifest_nonce\x18\x02 \x01(\fR\rmanifestNonce\x12#\n" +
@@ -1558,7 +2181,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x0fmanifest_crc32c\x18\x04 \x01(\aR\x0emanifestCrc32c\x12#\n" +
 	"\rmanifest_hash\x18\x05 \x01(\fR\fmanifestHash\x12&\n" +
 	"\x0fcommitted_at_ns\x18\x06 \x01(\x03R\rcommittedAtNs\x12(\n" +
-	"\x05stats\x18\a \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"\x82\x02\n" +
+	"\x05stats\x18\a \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"\xb4\x03\n" +
 	"\x05Stats\x12\x14\n" +
 	"\x05parts\x18\x01 \x01(\x04R\x05parts\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1b\n" +
@@ -1571,7 +2194,14 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x05lists\x18\b \x01(\x04R\x05lists\x12\x18\n" +
 	"\adeletes\x18\t \x01(\x04R\adeletes\x12\x14\n" +
 	"\x05heads\x18\n" +
-	" \x01(\x04R\x05heads\"\xd0\x01\n" +
+	" \x01(\x04R\x05heads\x12\x18\n" +
+	"\aretries\x18\v \x01(\x04R\aretries\x12\x1c\n" +
+	"\tthrottled\x18\f \x01(\x04R\tthrottled\x12\x1d\n" +
+	"\n" +
+	"read_bytes\x18\r \x01(\x04R\treadBytes\x12\x17\n" +
+	"\await_ns\x18\x0e \x01(\x03R\x06waitNs\x12\x1b\n" +
+	"\tupload_ns\x18\x0f \x01(\x03R\buploadNs\x12#\n" +
+	"\rtoken_fetches\x18\x10 \x01(\x04R\ftokenFetches\"\xd0\x01\n" +
 	"\x03Pin\x12)\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x15.tidemark.v1.Pin.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1e\n" +
@@ -1594,7 +2224,28 @@ const file_tidemark_proto_rawDesc = "" +
 	"\rcreated_at_ns\x18\a \x01(\x03R\vcreatedAtNs\"/\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\xb6\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xf9\x02\n" +
+	"\x06Handle\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12)\n" +
+	"\x02id\x18\x02 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\fR\x05fence\x12\x16\n" +
+	"\x06writer\x18\x04 \x01(\tR\x06writer\x12-\n" +
+	"\x04base\x18\x05 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x04base\x12#\n" +
+	"\rbase_manifest\x18\x06 \x01(\fR\fbaseManifest\x12-\n" +
+	"\aobjects\x18\a \x03(\v2\x13.tidemark.v1.ObjectR\aobjects\x12'\n" +
+	"\x05parts\x18\b \x03(\v2\x11.tidemark.v1.PartR\x05parts\x12.\n" +
+	"\bmetadata\x18\t \x03(\v2\x12.tidemark.v1.EntryR\bmetadata\x12(\n" +
+	"\x05stats\x18\n" +
+	" \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"f\n" +
+	"\x06Sealed\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x19\n" +
+	"\bdata_key\x18\x02 \x01(\fR\adataKey\x12+\n" +
+	"\x04keys\x18\x03 \x03(\v2\x17.tidemark.v1.WrappedKeyR\x04keys\"N\n" +
+	"\n" +
+	"WrappedKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
+	"\x06keeper\x18\x02 \x01(\tR\x06keeper\x12\x18\n" +
+	"\awrapped\x18\x03 \x01(\fR\awrapped\"\xe3\x02\n" +
 	"\x06Object\x12)\n" +
 	"\x02id\x18\x01 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x16\n" +
 	"\x06writer\x18\x02 \x01(\tR\x06writer\x12\x16\n" +
@@ -1606,7 +2257,9 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x0emanifest_nonce\x18\b \x01(\fR\rmanifestNonce\x12#\n" +
 	"\rmanifest_size\x18\t \x01(\x04R\fmanifestSize\x12'\n" +
 	"\x0fmanifest_crc32c\x18\n" +
-	" \x01(\aR\x0emanifestCrc32c\"\xb5\x04\n" +
+	" \x01(\aR\x0emanifestCrc32c\x12\x10\n" +
+	"\x03raw\x18\v \x01(\x04R\x03raw\x12\x19\n" +
+	"\bdata_key\x18\f \x01(\fR\adataKey\"\xce\x04\n" +
 	"\x04Part\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.tidemark.v1.Part.KindR\x04kind\x12\x12\n" +
@@ -1630,23 +2283,28 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x06STREAM\x10\x01\x12\b\n" +
 	"\x04FILE\x10\x02\x12\r\n" +
 	"\tDIRECTORY\x10\x03\x12\v\n" +
-	"\aSYMLINK\x10\x04\"C\n" +
+	"\aSYMLINK\x10\x04\"\\\n" +
 	"\x06Method\x12\x16\n" +
 	"\x12METHOD_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04FULL\x10\x01\x12\t\n" +
 	"\x05PAGES\x10\x02\x12\f\n" +
-	"\bIDENTITY\x10\x03\"\x8b\x01\n" +
+	"\bIDENTITY\x10\x03\x12\v\n" +
+	"\aCONTENT\x10\x04\x12\n" +
+	"\n" +
+	"\x06APPEND\x10\x05\"\xcc\x01\n" +
 	"\aSegment\x12,\n" +
 	"\x06inline\x18\x01 \x01(\v2\x12.tidemark.v1.TableH\x00R\x06inline\x12/\n" +
 	"\x06stored\x18\x02 \x01(\v2\x15.tidemark.v1.LocationH\x00R\x06stored\x12\x18\n" +
-	"\aobjects\x18\x03 \x03(\rR\aobjectsB\a\n" +
+	"\aobjects\x18\x03 \x03(\rR\aobjects\x12+\n" +
+	"\x05delta\x18\x04 \x01(\v2\x15.tidemark.v1.LocationR\x05delta\x12\x12\n" +
+	"\x04used\x18\x05 \x03(\x04R\x04usedB\a\n" +
 	"\x05where\"x\n" +
 	"\bLocation\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\rR\x06object\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06stored\x18\x03 \x01(\rR\x06stored\x12\x10\n" +
 	"\x03raw\x18\x04 \x01(\rR\x03raw\x12\x12\n" +
-	"\x04hash\x18\x05 \x01(\fR\x04hash\"\xe3\x02\n" +
+	"\x04hash\x18\x05 \x01(\fR\x04hash\"\xba\x03\n" +
 	"\x05Table\x12\x14\n" +
 	"\x05packs\x18\x01 \x03(\fR\x05packs\x12\x1d\n" +
 	"\n" +
@@ -1661,10 +2319,14 @@ const file_tidemark_proto_rawDesc = "" +
 	"\rextent_length\x18\t \x03(\rR\fextentLength\x12\x1b\n" +
 	"\tpage_size\x18\n" +
 	" \x01(\rR\bpageSize\x12\x1b\n" +
-	"\tpage_hash\x18\v \x01(\fR\bpageHash\"S\n" +
+	"\tpage_hash\x18\v \x01(\fR\bpageHash\x12\x19\n" +
+	"\bpage_key\x18\f \x01(\fR\apageKey\x12\x1b\n" +
+	"\textent_at\x18\r \x03(\rR\bextentAt\x12\x1d\n" +
+	"\n" +
+	"page_index\x18\x0e \x03(\rR\tpageIndex\"j\n" +
 	"\tPackIndex\x120\n" +
-	"\aentries\x18\x01 \x03(\v2\x16.tidemark.v1.PackEntryR\aentries\x12\x14\n" +
-	"\x05parts\x18\x02 \x03(\fR\x05parts\"\xf4\x01\n" +
+	"\aentries\x18\x01 \x03(\v2\x16.tidemark.v1.PackEntryR\aentries\x12+\n" +
+	"\x05parts\x18\x02 \x03(\v2\x15.tidemark.v1.PackPartR\x05parts\"\x8f\x02\n" +
 	"\tPackEntry\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.tidemark.v1.PackEntry.KindR\x04kind\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
@@ -1672,11 +2334,19 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x03raw\x18\x04 \x01(\rR\x03raw\x12\x12\n" +
 	"\x04hash\x18\x05 \x01(\fR\x04hash\x12\x12\n" +
 	"\x04part\x18\x06 \x01(\rR\x04part\x12\x18\n" +
-	"\asegment\x18\a \x01(\rR\asegment\"2\n" +
+	"\asegment\x18\a \x01(\rR\asegment\x12\x0e\n" +
+	"\x02at\x18\b \x01(\x04R\x02at\"=\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05CHUNK\x10\x01\x12\t\n" +
-	"\x05TABLE\x10\x02B1Z/github.com/tidemark-go/tidemark/internal/formatb\x06proto3"
+	"\x05TABLE\x10\x02\x12\t\n" +
+	"\x05DELTA\x10\x03\"\x7f\n" +
+	"\bPackPart\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.tidemark.v1.Part.KindR\x04kind\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x1f\n" +
+	"\vmodified_ns\x18\x04 \x01(\x03R\n" +
+	"modifiedNsB1Z/github.com/tidemark-go/tidemark/internal/formatb\x06proto3"
 
 var (
 	file_tidemark_proto_rawDescOnce sync.Once
@@ -1691,7 +2361,7 @@ func file_tidemark_proto_rawDescGZIP() []byte {
 }
 
 var file_tidemark_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_tidemark_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_tidemark_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_tidemark_proto_goTypes = []any{
 	(Pin_Kind)(0),        // 0: tidemark.v1.Pin.Kind
 	(Part_Kind)(0),       // 1: tidemark.v1.Part.Kind
@@ -1699,44 +2369,66 @@ var file_tidemark_proto_goTypes = []any{
 	(PackEntry_Kind)(0),  // 3: tidemark.v1.PackEntry.Kind
 	(*CheckpointID)(nil), // 4: tidemark.v1.CheckpointID
 	(*Head)(nil),         // 5: tidemark.v1.Head
-	(*Retained)(nil),     // 6: tidemark.v1.Retained
-	(*Stats)(nil),        // 7: tidemark.v1.Stats
-	(*Pin)(nil),          // 8: tidemark.v1.Pin
-	(*Manifest)(nil),     // 9: tidemark.v1.Manifest
-	(*Entry)(nil),        // 10: tidemark.v1.Entry
-	(*Object)(nil),       // 11: tidemark.v1.Object
-	(*Part)(nil),         // 12: tidemark.v1.Part
-	(*Segment)(nil),      // 13: tidemark.v1.Segment
-	(*Location)(nil),     // 14: tidemark.v1.Location
-	(*Table)(nil),        // 15: tidemark.v1.Table
-	(*PackIndex)(nil),    // 16: tidemark.v1.PackIndex
-	(*PackEntry)(nil),    // 17: tidemark.v1.PackEntry
+	(*ArchiveRef)(nil),   // 6: tidemark.v1.ArchiveRef
+	(*Archive)(nil),      // 7: tidemark.v1.Archive
+	(*Retained)(nil),     // 8: tidemark.v1.Retained
+	(*Stats)(nil),        // 9: tidemark.v1.Stats
+	(*Pin)(nil),          // 10: tidemark.v1.Pin
+	(*Manifest)(nil),     // 11: tidemark.v1.Manifest
+	(*Entry)(nil),        // 12: tidemark.v1.Entry
+	(*Handle)(nil),       // 13: tidemark.v1.Handle
+	(*Sealed)(nil),       // 14: tidemark.v1.Sealed
+	(*WrappedKey)(nil),   // 15: tidemark.v1.WrappedKey
+	(*Object)(nil),       // 16: tidemark.v1.Object
+	(*Part)(nil),         // 17: tidemark.v1.Part
+	(*Segment)(nil),      // 18: tidemark.v1.Segment
+	(*Location)(nil),     // 19: tidemark.v1.Location
+	(*Table)(nil),        // 20: tidemark.v1.Table
+	(*PackIndex)(nil),    // 21: tidemark.v1.PackIndex
+	(*PackEntry)(nil),    // 22: tidemark.v1.PackEntry
+	(*PackPart)(nil),     // 23: tidemark.v1.PackPart
 }
 var file_tidemark_proto_depIdxs = []int32{
 	4,  // 0: tidemark.v1.Head.last:type_name -> tidemark.v1.CheckpointID
-	6,  // 1: tidemark.v1.Head.retained:type_name -> tidemark.v1.Retained
-	8,  // 2: tidemark.v1.Head.pins:type_name -> tidemark.v1.Pin
-	4,  // 3: tidemark.v1.Retained.id:type_name -> tidemark.v1.CheckpointID
-	7,  // 4: tidemark.v1.Retained.stats:type_name -> tidemark.v1.Stats
-	0,  // 5: tidemark.v1.Pin.kind:type_name -> tidemark.v1.Pin.Kind
-	4,  // 6: tidemark.v1.Manifest.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 7: tidemark.v1.Manifest.base:type_name -> tidemark.v1.CheckpointID
-	11, // 8: tidemark.v1.Manifest.objects:type_name -> tidemark.v1.Object
-	12, // 9: tidemark.v1.Manifest.parts:type_name -> tidemark.v1.Part
-	10, // 10: tidemark.v1.Manifest.metadata:type_name -> tidemark.v1.Entry
-	4,  // 11: tidemark.v1.Object.id:type_name -> tidemark.v1.CheckpointID
-	1,  // 12: tidemark.v1.Part.kind:type_name -> tidemark.v1.Part.Kind
-	2,  // 13: tidemark.v1.Part.method:type_name -> tidemark.v1.Part.Method
-	13, // 14: tidemark.v1.Part.segments:type_name -> tidemark.v1.Segment
-	15, // 15: tidemark.v1.Segment.inline:type_name -> tidemark.v1.Table
-	14, // 16: tidemark.v1.Segment.stored:type_name -> tidemark.v1.Location
-	17, // 17: tidemark.v1.PackIndex.entries:type_name -> tidemark.v1.PackEntry
-	3,  // 18: tidemark.v1.PackEntry.kind:type_name -> tidemark.v1.PackEntry.Kind
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	8,  // 1: tidemark.v1.Head.retained:type_name -> tidemark.v1.Retained
+	10, // 2: tidemark.v1.Head.pins:type_name -> tidemark.v1.Pin
+	6,  // 3: tidemark.v1.Head.archives:type_name -> tidemark.v1.ArchiveRef
+	4,  // 4: tidemark.v1.ArchiveRef.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 5: tidemark.v1.ArchiveRef.first:type_name -> tidemark.v1.CheckpointID
+	4,  // 6: tidemark.v1.ArchiveRef.last:type_name -> tidemark.v1.CheckpointID
+	4,  // 7: tidemark.v1.Archive.id:type_name -> tidemark.v1.CheckpointID
+	8,  // 8: tidemark.v1.Archive.retained:type_name -> tidemark.v1.Retained
+	4,  // 9: tidemark.v1.Retained.id:type_name -> tidemark.v1.CheckpointID
+	9,  // 10: tidemark.v1.Retained.stats:type_name -> tidemark.v1.Stats
+	0,  // 11: tidemark.v1.Pin.kind:type_name -> tidemark.v1.Pin.Kind
+	4,  // 12: tidemark.v1.Manifest.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 13: tidemark.v1.Manifest.base:type_name -> tidemark.v1.CheckpointID
+	16, // 14: tidemark.v1.Manifest.objects:type_name -> tidemark.v1.Object
+	17, // 15: tidemark.v1.Manifest.parts:type_name -> tidemark.v1.Part
+	12, // 16: tidemark.v1.Manifest.metadata:type_name -> tidemark.v1.Entry
+	4,  // 17: tidemark.v1.Handle.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 18: tidemark.v1.Handle.base:type_name -> tidemark.v1.CheckpointID
+	16, // 19: tidemark.v1.Handle.objects:type_name -> tidemark.v1.Object
+	17, // 20: tidemark.v1.Handle.parts:type_name -> tidemark.v1.Part
+	12, // 21: tidemark.v1.Handle.metadata:type_name -> tidemark.v1.Entry
+	9,  // 22: tidemark.v1.Handle.stats:type_name -> tidemark.v1.Stats
+	15, // 23: tidemark.v1.Sealed.keys:type_name -> tidemark.v1.WrappedKey
+	4,  // 24: tidemark.v1.Object.id:type_name -> tidemark.v1.CheckpointID
+	1,  // 25: tidemark.v1.Part.kind:type_name -> tidemark.v1.Part.Kind
+	2,  // 26: tidemark.v1.Part.method:type_name -> tidemark.v1.Part.Method
+	18, // 27: tidemark.v1.Part.segments:type_name -> tidemark.v1.Segment
+	20, // 28: tidemark.v1.Segment.inline:type_name -> tidemark.v1.Table
+	19, // 29: tidemark.v1.Segment.stored:type_name -> tidemark.v1.Location
+	19, // 30: tidemark.v1.Segment.delta:type_name -> tidemark.v1.Location
+	22, // 31: tidemark.v1.PackIndex.entries:type_name -> tidemark.v1.PackEntry
+	23, // 32: tidemark.v1.PackIndex.parts:type_name -> tidemark.v1.PackPart
+	3,  // 33: tidemark.v1.PackEntry.kind:type_name -> tidemark.v1.PackEntry.Kind
+	1,  // 34: tidemark.v1.PackPart.kind:type_name -> tidemark.v1.Part.Kind
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_tidemark_proto_init() }
@@ -1744,7 +2436,7 @@ func file_tidemark_proto_init() {
 	if File_tidemark_proto != nil {
 		return
 	}
-	file_tidemark_proto_msgTypes[9].OneofWrappers = []any{
+	file_tidemark_proto_msgTypes[14].OneofWrappers = []any{
 		(*Segment_Inline)(nil),
 		(*Segment_Stored)(nil),
 	}
@@ -1754,7 +2446,7 @@ func file_tidemark_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidemark_proto_rawDesc), len(file_tidemark_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   14,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

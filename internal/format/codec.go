@@ -1,0 +1,104 @@
+package format
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Codec is how a frame's payload is stored.
+type Codec byte
+
+// The codecs of format version 1.
+const (
+	CodecNone   Codec = 0
+	CodecSnappy Codec = 1 // Snappy block format, so that any language has a reader
+	CodecZstd   Codec = 2 // one Zstandard frame that states the length of its content
+)
+
+// minCompressed is the shortest content that is worth a try.
+const minCompressed = 64
+
+// compress returns content compressed by c, in scratch's space if that suffices.
+func compress(scratch, content []byte, c Codec) []byte {
+	if c == CodecZstd {
+		return zstdEncoder().EncodeAll(content, scratch[:0])
+	}
+	if need := s2.MaxEncodedLen(len(content)); cap(scratch) < need {
+		scratch = make([]byte, need)
+	}
+	return s2.EncodeSnappy(scratch[:cap(scratch)], content)
+}
+
+// decompress returns the raw bytes that payload stands for: in dst's space if there is enough of it, or payload itself.
+func decompress(dst, payload []byte, c Codec, raw int) ([]byte, error) {
+	switch c {
+	case CodecSnappy:
+		if n, err := s2.DecodedLen(payload); err != nil || n != raw {
+			return nil, fmt.Errorf("%w: compressed frame does not decode to %d bytes", ErrCorrupt, raw)
+		}
+		out, err := s2.Decode(dst[:cap(dst)], payload)
+		if err != nil {
+			return nil, fmt.Errorf("%w: compressed frame: %w", ErrCorrupt, err)
+		}
+		return out, nil
+	case CodecZstd:
+		return decompressZstd(dst, payload, raw)
+	}
+	if len(payload) != raw {
+		return nil, fmt.Errorf("%w: stored frame of %d bytes for %d of content", ErrCorrupt, len(payload), raw)
+	}
+	return payload, nil
+}
+
+func decompressZstd(dst, payload []byte, raw int) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(payload); err != nil {
+		return nil, fmt.Errorf("%w: compressed frame: %w", ErrCorrupt, err)
+	}
+	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(raw) || h.DictionaryID != 0 || h.WindowSize > MaxRaw {
+		return nil, fmt.Errorf("%w: compressed frame does not decode to %d bytes", ErrCorrupt, raw)
+	}
+	if cap(dst) < raw {
+		dst = make([]byte, raw)
+	}
+	out, err := zstdDecoder().DecodeAll(payload, dst[:0:raw]) // and to no byte more: the decoder keeps to the capacity
+	if err != nil {
+		return nil, fmt.Errorf("%w: compressed frame: %w", ErrCorrupt, err)
+	}
+	if len(out) != raw {
+		return nil, fmt.Errorf("%w: compressed frame decodes to %d bytes, not %d", ErrCorrupt, len(out), raw)
+	}
+	return out, nil
+}
+
+// One encoder and one decoder serve everybody: each works in the goroutine that calls it, and keeps as many workspaces as there are processors.
+var (
+	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
+			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithWindowSize(MaxRaw), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic("format: " + err.Error()) // the options are no input
+		}
+		return e
+	})
+	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(MaxRaw), zstd.WithDecoderMaxWindow(MaxRaw), zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			panic("format: " + err.Error())
+		}
+		return d
+	})
+)
+
+// opener is the working space in which a sealed frame is opened.
+type opener struct {
+	nonce [gcmNonceSize]byte
+	buf   []byte // of what is still compressed
+}
+
+var openers = sync.Pool{New: func() any { return new(opener) }}
