@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
+	"strings"
 	"sync"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
+	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
 // attempt is one call of a Store method.
@@ -18,12 +22,38 @@ type attempt struct {
 	mu     sync.Mutex
 	broken error            // why a body ended early
 	cred   credentialsError // why no request could be authorised: clients report only that the time is over
+	conn   net.Conn         // that carried the last request
 }
 
 type attemptKey struct{}
 
 func withAttempt(ctx context.Context, class objstore.Class) context.Context {
-	return context.WithValue(ctx, attemptKey{}, &attempt{caller: ctx, class: class})
+	a := &attempt{caller: ctx, class: class}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: a.got})
+	return context.WithValue(ctx, attemptKey{}, a)
+}
+
+func (a *attempt) got(i httptrace.GotConnInfo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conn = i.Conn
+}
+
+// condemn keeps the connection from being used again: behind it is something that is not the store, such as a proxy in trouble, or its
+// bytes are not what its headers say.
+func (a *attempt) condemn() {
+	a.mu.Lock()
+	c := a.conn
+	a.mu.Unlock()
+	if c != nil {
+		transport.Condemn(c)
+	}
+}
+
+// strange tells from the headers that an answer is a page, while its body is still to come: net/http takes a connection back with the last byte.
+// Below 500 it cannot be told: GCS itself words the refusal of a download as text/html.
+func strange(resp *http.Response) bool {
+	return resp.StatusCode >= 500 && strings.Contains(strings.ToLower(resp.Header.Get("Content-Type")), "html")
 }
 
 // attemptOf returns the call that ctx belongs to, or one that knows no more than ctx.
@@ -63,6 +93,9 @@ func (t oneAttempt) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		a.unauthorised(err)
 		return nil, err
+	}
+	if strange(resp) {
+		a.condemn()
 	}
 	resp.Body = &watchedBody{resp.Body, a}
 	return resp, nil

@@ -45,7 +45,9 @@ type Store struct {
 	rewrite time.Duration
 	// metered means that the transport counts requests.
 	metered bool
-	close   func() error
+	// raw carries bytes past gocloud; nil for a bucket of the caller's.
+	raw   *rawGCS
+	close func() error
 }
 
 var _ objstore.Store = (*Store)(nil)
@@ -154,7 +156,11 @@ func (s *Store) count(ctx context.Context, class objstore.Class) context.Context
 
 // fail gives err its kind. ctx is that of the attempt.
 func (s *Store) fail(ctx context.Context, op, key string, err error) error {
-	if a := attemptOf(ctx); a.caller.Err() != nil {
+	a := attemptOf(ctx)
+	if isForeign(err) {
+		a.condemn()
+	}
+	if a.caller.Err() != nil {
 		err = a.ended(op, key)
 	}
 	e := s.d.classify(op, err)
@@ -168,6 +174,13 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, cond objstore.
 	actx, name, err := s.begin(ctx, op, key, objstore.ClassPut)
 	if err != nil {
 		return objstore.Absent, err
+	}
+	if s.raw != nil {
+		version, err := s.raw.put(actx, name, body, cond)
+		if err != nil {
+			return objstore.Absent, s.fail(actx, op, key, err)
+		}
+		return version, nil
 	}
 	actx, cancel := context.WithCancel(actx)
 	defer cancel()

@@ -210,6 +210,17 @@ func clip(s string) string {
 	return s
 }
 
+// isForeign tells that an answer was not the store's, whatever its status says.
+func isForeign(err error) bool {
+	var answer *googleapi.Error
+	if errors.As(err, &answer) {
+		_, _, genuine := read(answer)
+		return !genuine && looksLikePage(answer)
+	}
+	var syntaxErr *json.SyntaxError
+	return errors.Is(err, errForeign) || errors.Is(err, errEncoded) || errors.As(err, &syntaxErr)
+}
+
 func looksLikePage(e *googleapi.Error) bool {
 	return strings.HasPrefix(strings.TrimSpace(e.Body), "<") || strings.Contains(e.Header.Get("Content-Type"), "html")
 }

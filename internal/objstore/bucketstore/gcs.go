@@ -16,9 +16,11 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
+	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
-// OpenGCS opens a bucket through client, which adds the credentials; the client stays the caller's. Reads use the JSON API like
+// OpenGCS opens a bucket through client, which adds the credentials; the client stays the caller's, and nil stands for connections of the store's
+// own, without a token. What carries bytes is sent by rawGCS, the rest by the storage client. Reads use the JSON API like
 // everything else, because of the XML API's 404 the storage client keeps nothing, so that a proxy's "not found"
 // page could not be told from the store's answer. The storage client's own retries are off.
 func OpenGCS(ctx context.Context, client *http.Client, bucket string, o *Options) (*Store, error) {
@@ -32,22 +34,27 @@ func OpenGCS(ctx context.Context, client *http.Client, bucket string, o *Options
 	invalid := func(err error) error {
 		return &objstore.Error{Kind: objstore.KindInvalid, Op: "open", Key: opts.Name, Err: err}
 	}
+	var own *transport.Pool
 	if client == nil {
-		return nil, invalid(errors.New("no HTTP client was given"))
+		own = transport.New(nil)
+		client = &http.Client{Transport: own}
 	}
 	once := *client
 	once.Transport = oneAttempt{base: client.Transport}
-	// "Without authentication" only keeps the storage client from looking for credentials of its own, which can
-	// mean seconds of asking for a metadata server.
-	clientOptions := []option.ClientOption{option.WithHTTPClient(&once), option.WithoutAuthentication(), storage.WithJSONReads()}
+	endpoint := googleEndpoint()
 	if opts.Endpoint != "" {
-		endpoint, err := jsonEndpoint(opts.Endpoint)
-		if err != nil {
+		var err error
+		if endpoint, err = jsonEndpoint(opts.Endpoint); err != nil {
 			return nil, invalid(err)
 		}
-		clientOptions = append(clientOptions, option.WithEndpoint(endpoint))
 	}
-	c, err := storage.NewClient(ctx, clientOptions...)
+	raw, err := newRawGCS(&once, endpoint, bucket)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	// "Without authentication" only keeps the storage client from looking for credentials of its own, which can
+	// mean seconds of asking for a metadata server.
+	c, err := storage.NewClient(ctx, option.WithHTTPClient(&once), option.WithoutAuthentication(), storage.WithJSONReads(), option.WithEndpoint(endpoint))
 	if err != nil {
 		return nil, invalid(err)
 	}
@@ -60,8 +67,14 @@ func OpenGCS(ctx context.Context, client *http.Client, bucket string, o *Options
 	if err != nil {
 		return nil, errors.Join(err, b.Close(), c.Close())
 	}
-	s.metered = true
-	s.close = func() error { return errors.Join(b.Close(), c.Close()) }
+	s.metered, s.raw = true, raw
+	s.close = func() error {
+		err := errors.Join(b.Close(), c.Close())
+		if own != nil {
+			err = errors.Join(err, own.Close())
+		}
+		return err
+	}
 	return s, nil
 }
 
@@ -136,15 +149,12 @@ func (gcs) read(r *blob.Reader) (objstore.Info, error) {
 func (gcs) write(cond objstore.Version, crc uint32) (func(as func(any) bool) error, func() (objstore.Version, error)) {
 	var w *storage.Writer
 	before := func(as func(any) bool) error {
-		conditions := storage.Conditions{DoesNotExist: true}
-		if cond != objstore.Absent {
-			g, err := strconv.ParseInt(string(cond), 10, 64)
-			if err != nil || g <= 0 {
-				return &objstore.Error{Kind: objstore.KindPrecondition, Err: fmt.Errorf("%q is no version of this store", cond)}
-			}
-			conditions = storage.Conditions{GenerationMatch: g}
+		g, err := generationOrAbsent(cond)
+		if err != nil {
+			return err
 		}
-		err := adapt(as, func(h *storage.ObjectHandle) *storage.ObjectHandle { return h.If(conditions) })
+		conditions := storage.Conditions{DoesNotExist: g == 0, GenerationMatch: g}
+		err = adapt(as, func(h *storage.ObjectHandle) *storage.ObjectHandle { return h.If(conditions) })
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,26 @@ func (s *Store) failRead(ctx context.Context, op, key string, err error) error {
 	return s.fail(ctx, op, key, err)
 }
 
+// open starts to read n bytes from off on, all of them if n is negative. The caller closes r unless there is an error.
+func (s *Store) open(actx context.Context, name string, off, n int64) (r io.ReadCloser, info objstore.Info, err error) {
+	if s.raw != nil {
+		resp, info, err := s.raw.get(actx, name, off, n)
+		if err != nil {
+			return nil, info, err
+		}
+		return resp.Body, info, nil
+	}
+	br, err := s.b.NewRangeReader(actx, name, off, n, &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
+	if err != nil {
+		return nil, info, err
+	}
+	if info, err = s.d.read(br); err != nil {
+		_ = br.Close() // only frees the connection
+		return nil, info, err
+	}
+	return br, info, nil
+}
+
 // Get implements objstore.Store.
 func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Version, error) {
 	const op = "get"
@@ -28,15 +48,11 @@ func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, objst
 	if err != nil {
 		return nil, objstore.Absent, err
 	}
-	r, err := s.b.NewRangeReader(actx, name, 0, -1, &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
+	r, info, err := s.open(actx, name, 0, -1)
 	if err != nil {
 		return nil, objstore.Absent, s.failRead(actx, op, key, err)
 	}
 	defer func() { _ = r.Close() }() // only frees the connection
-	info, err := s.d.read(r)
-	if err != nil {
-		return nil, objstore.Absent, s.fail(actx, op, key, err)
-	}
 	if info.Size > limit {
 		return nil, objstore.Absent, &objstore.Error{
 			Kind: objstore.KindTooLarge, Op: op, Key: key, Err: fmt.Errorf("it has %d bytes, %d are allowed", info.Size, limit),
@@ -71,15 +87,11 @@ func (s *Store) ReadRange(ctx context.Context, key string, off int64, p []byte) 
 	if err != nil {
 		return err
 	}
-	r, err := s.b.NewRangeReader(actx, name, off, int64(len(p)), &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
+	r, info, err := s.open(actx, name, off, int64(len(p)))
 	if err != nil {
 		return s.failRead(actx, op, key, err)
 	}
 	defer func() { _ = r.Close() }() // only frees the connection
-	info, err := s.d.read(r)
-	if err != nil {
-		return s.fail(actx, op, key, err)
-	}
 	if off+int64(len(p)) > info.Size {
 		return shortRange(key)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
+	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
 // S3Options are for OpenS3; the zero value and nil are the defaults.
@@ -49,7 +50,7 @@ type S3 struct {
 	creds   aws.CredentialsProvider
 	prefix  string
 	name    string
-	ownPool *http.Transport // nil if the client is the caller's
+	ownPool *transport.Pool // nil if the client is the caller's
 }
 
 var _ objstore.Store = (*S3)(nil)
@@ -110,12 +111,7 @@ func (s *S3) connections(client *http.Client) *http.Client {
 	if client != nil {
 		once = *client
 	} else {
-		s.ownPool = http.DefaultTransport.(*http.Transport).Clone()
-		s.ownPool.MaxIdleConnsPerHost = 16 // more than the requests that a save has under way, so that none is dialled anew
-		// HTTP/2 over TLS costs up to twice the processor time on large bodies, and puts all requests on one connection.
-		s.ownPool.Protocols = new(http.Protocols)
-		s.ownPool.Protocols.SetHTTP1(true)
-		s.ownPool.ForceAttemptHTTP2 = false
+		s.ownPool = transport.New(nil)
 		once.Transport = s.ownPool
 	}
 	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -187,7 +183,7 @@ func (s *S3) String() string { return s.name }
 // Close closes the connections that are the store's own.
 func (s *S3) Close() error {
 	if s.ownPool != nil {
-		s.ownPool.CloseIdleConnections()
+		return s.ownPool.Close()
 	}
 	return nil
 }

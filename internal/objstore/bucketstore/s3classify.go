@@ -73,6 +73,7 @@ func (s *S3) refused(ctx context.Context, c *s3Call, resp *http.Response) error 
 	case len(body) == 0 || c.method == http.MethodHead:
 		e.Err = fmt.Errorf("HTTP %d without a word", resp.StatusCode)
 	default:
+		c.attempt.condemn()
 		e.Kind = objstore.KindUnavailable
 		e.Err = fmt.Errorf("HTTP %d with a page that is not the storage API's, %d bytes of %q", resp.StatusCode, len(body), resp.Header.Get("Content-Type"))
 		return e

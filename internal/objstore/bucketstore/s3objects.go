@@ -31,6 +31,7 @@ func (s *S3) Put(ctx context.Context, key string, body []byte, cond objstore.Ver
 		return objstore.Absent, err
 	}
 	_ = resp.Body.Close() // whatever else it says, the headers have the answer
+	c.release()
 	version := s.d.version(resp.Header)
 	if version == objstore.Absent {
 		return objstore.Absent, s.fail(ctx, c, errForeign)

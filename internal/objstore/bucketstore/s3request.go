@@ -1,11 +1,11 @@
 package bucketstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -14,6 +14,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
+	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
 // s3Call is one request of a Store method.
@@ -25,6 +26,16 @@ type s3Call struct {
 	query   url.Values
 	header  http.Header
 	body    []byte
+
+	payload *transport.Payload // body as it was sent last
+	attempt *attempt           // which sent it
+}
+
+// release returns when body is the caller's alone again. An answer has to be closed before.
+func (c *s3Call) release() {
+	if c.payload != nil {
+		c.payload.Release()
+	}
 }
 
 // send makes one attempt, and returns a success or an *objstore.Error. The one exception to "one" is a temporary key that the server
@@ -39,6 +50,7 @@ func (s *S3) send(ctx context.Context, c *s3Call) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
+		c.release()
 		if renewed || objstore.KindOf(err) != objstore.KindCredentials || !s.renew(ctx, creds) {
 			return nil, err
 		}
@@ -58,14 +70,15 @@ func (s *S3) renew(ctx context.Context, creds aws.Credentials) bool {
 }
 
 func (s *S3) exchange(ctx context.Context, c *s3Call, creds aws.Credentials) (*http.Response, error) {
-	r, err := s.request(ctx, c, creds)
-	if err != nil {
-		return nil, s.fail(ctx, c, err)
-	}
+	c.attempt = &attempt{}
+	r := s.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: c.attempt.got}), c, creds)
 	objstore.Count(ctx, c.class)
 	resp, err := s.client.Do(r)
 	if err != nil {
 		return nil, s.fail(ctx, c, err)
+	}
+	if strange(resp) {
+		c.attempt.condemn()
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -74,7 +87,7 @@ func (s *S3) exchange(ctx context.Context, c *s3Call, creds aws.Credentials) (*h
 	return nil, s.refused(ctx, c, resp)
 }
 
-func (s *S3) request(ctx context.Context, c *s3Call, creds aws.Credentials) (*http.Request, error) {
+func (s *S3) request(ctx context.Context, c *s3Call, creds aws.Credentials) *http.Request {
 	u := s.base
 	if c.object != "" {
 		u.Path += "/" + c.object
@@ -82,14 +95,12 @@ func (s *S3) request(ctx context.Context, c *s3Call, creds aws.Credentials) (*ht
 		u.Path = "/"
 	}
 	u.RawPath, u.RawQuery = canonicalPath(u.Path), canonicalQuery(c.query)
-	r, err := http.NewRequestWithContext(ctx, c.method, u.String(), bytes.NewReader(c.body))
-	if err != nil {
-		return nil, err
-	}
-	r.URL = &u
+	r := (&http.Request{Method: c.method, URL: &u, Header: http.Header{}}).WithContext(ctx)
 	if c.header != nil {
 		r.Header = c.header.Clone()
 	}
+	c.payload = transport.NewPayload(c.body)
+	c.payload.Attach(r)
 	payload := unsignedPayload
 	if u.Scheme != "https" { // without TLS the signature is all that protects the body
 		payload = hexSHA256(c.body)
@@ -99,7 +110,7 @@ func (s *S3) request(ctx context.Context, c *s3Call, creds aws.Credentials) (*ht
 	// who grants it costs the length and the checksum.
 	r.Header.Set("Accept-Encoding", "identity")
 	r.Header.Set("User-Agent", "tidemark")
-	return r, nil
+	return r
 }
 
 // errNoKeys keeps the SDK's account of what it tried.
@@ -125,6 +136,9 @@ func (s *S3) fail(ctx context.Context, c *s3Call, err error) error {
 		ours *objstore.Error
 		cred credentialsError
 	)
+	if isForeign(err) && c.attempt != nil {
+		c.attempt.condemn()
+	}
 	e := &objstore.Error{Err: err}
 	switch {
 	case errors.As(err, &ours):
