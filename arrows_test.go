@@ -17,8 +17,8 @@ const module = "github.com/tidemark-go/tidemark"
 // arrows says which packages of this module a package may import. Tests may import more; what a user of a package
 // compiles may not. A folder's line also stands for the folders below it that have none of their own.
 var arrows = map[string][]string{
-	".":                             {"checkpoint", "credentials"},
-	"bench":                         {"credentials", "emulator"},
+	".":                             {"checkpoint", "credentials", "internal/objstore/transport"},
+	"bench":                         {".", "checkpoint", "credentials", "emulator"},
 	"checkpoint":                    {"internal/format", "internal/objstore", "internal/objstore/bucketstore", "internal/objstore/filestore", "internal/objstore/memstore"},
 	"credentials":                   {},
 	"credentials/sidecar":           {"credentials"},
@@ -26,10 +26,11 @@ var arrows = map[string][]string{
 	"emulator/fakegcs":              {"emulator"},
 	"internal/format":               {},
 	"internal/objstore":             {},
-	"internal/objstore/bucketstore": {"internal/objstore"},
+	"internal/objstore/bucketstore": {"internal/objstore", "internal/objstore/transport"},
 	"internal/objstore/filestore":   {"internal/objstore"},
 	"internal/objstore/memstore":    {"internal/objstore"},
 	"internal/objstore/storetest":   {"internal/objstore"},
+	"internal/objstore/transport":   {},
 	"internal/model":                {},
 	"cmd/tidemark":                  {".", "bench", "checkpoint", "credentials", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
 	"cmd/tidemark/internal/demo":    {".", "checkpoint", "credentials", "emulator", "emulator/fakegcs"},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidemark-go/tidemark/checkpoint"
 	"github.com/tidemark-go/tidemark/credentials"
+	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
 // Scope is what a store asks tokens for: reading and writing objects, nothing else.
@@ -35,7 +36,7 @@ type Store struct {
 	*checkpoint.Store
 	source    string
 	tokens    tokenCache // nil: the store needs none
-	transport *http.Transport
+	transport *transport.Pool
 }
 
 // tokenCache is a cache of one's own, or a handle on a shared one.
@@ -73,7 +74,7 @@ func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 		} else {
 			s.tokens = credentials.Shared(found.Source, cacheOptions)
 		}
-		s.transport = newTransport()
+		s.transport = transport.New(nil)
 		o.HTTPClient = &http.Client{Transport: credentials.Transport(s.tokens, s.transport)}
 	}
 	store, err := checkpoint.Open(ctx, storeURL, &o.Options)
@@ -88,17 +89,6 @@ func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 func needsToken(storeURL string) bool {
 	u, err := url.Parse(storeURL)
 	return err == nil && u.Scheme == "gs" && !strings.EqualFold(u.Query().Get("anonymous"), "true")
-}
-
-// newTransport is the one set of connections that a store has. HTTP/1.1, because HTTP/2 over TLS costs up to twice
-// the processor time on large bodies, and puts all requests on one connection.
-func newTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 16 // more than the requests that a save has under way, so that none is dialled anew
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP1(true)
-	t.ForceAttemptHTTP2 = false
-	return t
 }
 
 // credentialsError says with checkpoint's errors that nothing was found.
@@ -129,6 +119,5 @@ func (s *Store) releaseCredentials() error {
 	if s.tokens == nil {
 		return nil
 	}
-	s.transport.CloseIdleConnections()
-	return s.tokens.Close()
+	return errors.Join(s.transport.Close(), s.tokens.Close())
 }

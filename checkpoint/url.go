@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -87,15 +86,11 @@ func openGCS(ctx context.Context, u *url.URL, o *Options) (objstore.Store, error
 			return nil, badURL("endpoint has to be an http or https URL")
 		}
 	}
-	client := o.HTTPClient
-	if client == nil {
-		client = http.DefaultClient
-	}
 	b := &bucketstore.Options{Prefix: strings.Trim(u.Path, "/"), Endpoint: endpoint}
 	if endpoint != "" {
 		b.RewriteInterval = -1 // the limit is Google's own
 	}
-	return bucketstore.OpenGCS(ctx, client, u.Host, b)
+	return bucketstore.OpenGCS(ctx, o.HTTPClient, u.Host, b)
 }
 
 // openS3 leaves to bucketstore what an endpoint, a region and path style are.
