@@ -56,5 +56,5 @@ type Transporter interface {
 
 // Contenders are those that need no other module.
 func Contenders() []Contender {
-	return []Contender{tidemark(), oauth2Compute(), oauth2Reuse(), mutex(), atomicLoad(), clock()}
+	return []Contender{tidemarkCache(), oauth2Compute(), oauth2Reuse(), mutex(), atomicLoad(), clock()}
 }

@@ -13,7 +13,7 @@ import (
 // subject is the contender that the goals are for.
 const subject = "tidemark"
 
-func tidemark() Contender {
+func tidemarkCache() Contender {
 	return Contender{
 		Name:  subject,
 		About: "credentials.Shared over credentials.Metadata, no options",

@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ type Environment struct {
 	CPU        string `json:"cpu,omitempty"`
 	Cores      int    `json:"cores"`
 	GOMAXPROCS int    `json:"gomaxprocs"`
+	Memory     int64  `json:"memory,omitempty"`      // of the machine, in bytes
 	LoadBefore string `json:"load_before,omitempty"` // load averages of 1, 5 and 15 minutes
 	LoadAfter  string `json:"load_after,omitempty"`
 	Revision   string `json:"revision,omitempty"` // of this project, if the build knows it
@@ -26,7 +28,7 @@ func environment() Environment {
 	e := Environment{
 		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Kernel: line("/proc/sys/kernel/osrelease"), CPU: cpuModel(),
-		Cores: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), LoadBefore: loadAverage(),
+		Cores: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Memory: memoryOf(), LoadBefore: loadAverage(),
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -70,4 +72,17 @@ func loadAverage() string {
 		return ""
 	}
 	return strings.Join(fields[:3], " ")
+}
+
+// memoryOf is how much memory the machine has; 0 where Linux does not tell.
+func memoryOf() int64 {
+	fields := strings.Fields(line("/proc/meminfo")) // MemTotal: N kB
+	if len(fields) < 2 || fields[0] != "MemTotal:" {
+		return 0
+	}
+	n, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n << 10
 }

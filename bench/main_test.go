@@ -6,4 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	Child(Savers()) // the benchmark starts this program again for the store and for contenders
+	goleak.VerifyTestMain(m)
+}

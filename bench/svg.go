@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"math"
@@ -19,10 +20,11 @@ const (
 // plot is an SVG that grows row by row. It takes its colours from the page by class, so that it is readable in light
 // and dark.
 type plot struct {
-	b     strings.Builder
-	rows  int
-	label string
-	x     scale
+	b      strings.Builder
+	rows   int
+	height float64 // without the axis; 0: that of the rows
+	label  string
+	x      scale
 }
 
 // scale maps values to horizontal positions.
@@ -116,16 +118,15 @@ func (p *plot) dot(class string, v, y float64, title string) {
 
 // svg closes the plot with an axis whose ticks are written by format.
 func (p *plot) svg(format func(float64) string) string {
-	height := float64(p.rows)*rowHeight + axisRoom
+	bottom := cmp.Or(p.height, float64(p.rows)*rowHeight)
 	var axis strings.Builder
-	bottom := float64(p.rows) * rowHeight
 	for _, v := range p.x.ticks() {
 		x := p.x.at(v)
 		fmt.Fprintf(&axis, `<line class="grid" x1="%.1f" x2="%.1f" y1="0" y2="%.1f"/>`+"\n", x, x, bottom+4)
 		fmt.Fprintf(&axis, `<text class="axis" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", x, bottom+20, escape(format(v)))
 	}
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">`+"\n%s%s</svg>\n",
-		plotWidth, height, escape(p.label), axis.String(), p.b.String())
+		plotWidth, bottom+axisRoom, escape(p.label), axis.String(), p.b.String())
 }
 
 func escape(s string) string {

@@ -44,12 +44,14 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// facts are the environment and the settings.
-func (r *Report) facts() [][2]string {
-	e := r.Environment
+// facts are where a report was made.
+func (e *Environment) facts() [][2]string {
 	facts := [][2]string{
 		{"go", e.Go + " " + e.OS + "/" + e.Arch},
 		{"machine", fmt.Sprintf("%s, %s, GOMAXPROCS %d", orElse(e.CPU, "unknown CPU"), plural(e.Cores, "core"), e.GOMAXPROCS)},
+	}
+	if e.Memory > 0 {
+		facts[1][1] += ", " + mebibytes(e.Memory)
 	}
 	if e.Kernel != "" {
 		facts = append(facts, [2]string{"kernel", e.Kernel})
@@ -64,6 +66,12 @@ func (r *Report) facts() [][2]string {
 		}
 		facts = append(facts, [2]string{"revision", revision})
 	}
+	return facts
+}
+
+// facts are the environment and the settings.
+func (r *Report) facts() [][2]string {
+	facts := r.Environment.facts()
 	times := "shortened"
 	switch {
 	case r.Settings.RealTime:

@@ -46,6 +46,51 @@ func TestBenchToken(t *testing.T) {
 	}
 }
 
+func TestBenchSave(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "saves.html")
+	code, stdout, stderr := tidemarkRun(t, "bench", "save", "restore", "--quick", "--cases", "A,B", "--contenders", "tidemark", "--delays", "0s",
+		"--dir", dir, "--cpuprofile", filepath.Join(dir, "profiles"), "--html", page, "--json")
+	if code != exitDone {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	var report struct {
+		Cases []struct {
+			Verb, Name string
+			Results    []struct {
+				Contender, Error string
+				Median           struct {
+					Wall float64
+					In   int64
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	sent := map[string]int64{}
+	for _, c := range report.Cases {
+		if len(c.Results) != 1 || c.Results[0].Error != "" || c.Results[0].Median.Wall <= 0 {
+			t.Errorf("%s %s: %+v", c.Verb, c.Name, c.Results)
+			continue
+		}
+		sent[c.Verb+" "+c.Name] = c.Results[0].Median.In
+	}
+	if sent["save A"] < 2<<20 || sent["save B"] <= 0 || sent["save B"] > sent["save A"]/10 || sent["restore B"] != 0 {
+		t.Errorf("bytes sent: %v", sent)
+	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<svg") {
+		t.Errorf("the page: %v", err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "profiles", "tidemark-save-A.pprof")); err != nil || info.Size() == 0 {
+		t.Errorf("the profile: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "tidemark-bench-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 func TestBenchWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"bench"},
@@ -55,6 +100,14 @@ func TestBenchWrongUsage(t *testing.T) {
 		{"bench", "token", "--contenders", "coffee"},
 		{"bench", "token", "--quick", "--real-time"},
 		{"bench", "token", "--repeat", "-1"},
+		{"bench", "token", "--size", "1GiB"},
+		{"bench", "save", "save"},
+		{"bench", "save", "--cases", "coffee"},
+		{"bench", "restore", "--cases", "C"},
+		{"bench", "save", "--contenders", "coffee"},
+		{"bench", "save", "--size", "much"},
+		{"bench", "save", "--size", "4KiB"},
+		{"bench", "save", "--real-time"},
 	} {
 		if code, _, stderr := tidemarkRun(t, args...); code != exitUsage || !strings.Contains(stderr, "hint: ") {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)

@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/tidemark-go/tidemark"
+	"github.com/tidemark-go/tidemark/checkpoint"
+)
+
+// benchJob is the job that everything is saved as.
+const benchJob = "bench"
+
+func tidemarkSave() Saver {
+	return Saver{
+		Name:    subject,
+		About:   "tidemark.Open and Store.Save, no options; a new process for each save, which knows nothing of the one before",
+		Prepare: createJob,
+		Open: func(ctx context.Context, p Place) (Session, error) {
+			return openTidemark(ctx, p, nil)
+		},
+	}
+}
+
+// small is the name of the contender that the goals of memory are for.
+const small = "tidemark-64"
+
+func tidemarkSmall() Saver {
+	return Saver{
+		Name:    small,
+		About:   "the same with MemoryBudget 16 MiB and GOMEMLIMIT 40 MiB, to stay below 64 MiB with everything that a Go program is",
+		Env:     []string{"GOMEMLIMIT=40MiB"},
+		Prepare: createJob,
+		Open: func(ctx context.Context, p Place) (Session, error) {
+			return openTidemark(ctx, p, &checkpoint.Options{MemoryBudget: 16 << 20})
+		},
+	}
+}
+
+// resident is the name of the contender that the goals of requests are for.
+const resident = "tidemark-job"
+
+func tidemarkJob() Saver {
+	return Saver{
+		Name:     resident,
+		About:    "Store.Acquire once, then Begin, AddDir, Commit for each checkpoint in a process that goes on, as a job does; the figures are those of the save alone",
+		Resident: true,
+		Open: func(ctx context.Context, p Place) (Session, error) {
+			// HEAD may be written once a second in life; here saves follow each other sooner than a job's would.
+			s, err := openTidemark(ctx, p, &checkpoint.Options{HeadInterval: -1})
+			if err != nil {
+				return nil, err
+			}
+			if s.owner, err = s.store.Acquire(ctx, benchJob, nil); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+			return s, nil
+		},
+	}
+}
+
+// createJob is to tidemark what init is to restic: it tries out the store and creates the job, once for all saves.
+func createJob(ctx context.Context, p Place) error {
+	s, err := openTidemark(ctx, p, nil)
+	if err != nil {
+		return err
+	}
+	owner, err := s.store.Acquire(ctx, benchJob, nil)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return errors.Join(owner.Close(), s.Close())
+}
+
+func openTidemark(ctx context.Context, p Place, o *checkpoint.Options) (*tidemarkSession, error) {
+	u := url.URL{Scheme: "gs", Host: p.Bucket, Path: "/state", RawQuery: url.Values{"endpoint": {p.Storage}}.Encode()}
+	opts := new(tidemark.Options)
+	if o != nil {
+		opts.Options = *o
+	}
+	store, err := tidemark.Open(ctx, u.String(), opts)
+	if err != nil {
+		return nil, err
+	}
+	return &tidemarkSession{store: store}, nil
+}
+
+type tidemarkSession struct {
+	store *tidemark.Store
+	owner *checkpoint.Owner // nil: one-shot saves
+}
+
+func (s *tidemarkSession) Save(ctx context.Context, dir string) (Outcome, error) {
+	fill := func(w *checkpoint.Writer) error { return w.AddDir("", dir) }
+	if s.owner == nil {
+		info, err := s.store.Save(ctx, benchJob, fill, nil)
+		return outcomeOf(info), err
+	}
+	w, err := s.owner.Begin(ctx, nil)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer func() { _ = w.Abort() }() // after Commit it does nothing
+	if err := fill(w); err != nil {
+		return Outcome{}, err
+	}
+	info, err := w.Commit(ctx)
+	return outcomeOf(info), err
+}
+
+func outcomeOf(i checkpoint.Info) Outcome {
+	return Outcome{Bytes: i.Bytes, NewBytes: i.NewBytes, StoredBytes: i.StoredBytes}
+}
+
+func (s *tidemarkSession) Restore(ctx context.Context, dir string) (Outcome, error) {
+	job, err := s.store.Job(benchJob)
+	if err != nil {
+		return Outcome{}, err
+	}
+	last, err := job.Latest(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	report, err := last.RestoreDir(ctx, "", dir, nil)
+	return Outcome{Bytes: report.Bytes}, err
+}
+
+func (s *tidemarkSession) Close() error {
+	var err error
+	if s.owner != nil {
+		err = s.owner.Close()
+	}
+	return errors.Join(err, s.store.Close())
+}
+
+// idle does nothing: what starting a process costs.
+func idle() Saver {
+	return Saver{
+		Name:  "idle",
+		About: "bound: the process of a Go library's contender that starts, gets its order and ends",
+		Open:  func(context.Context, Place) (Session, error) { return idleSession{}, nil },
+		Verbs: []string{VerbSave},
+		Skip:  func(_, name string) bool { return name != "A" && name != "D" },
+	}
+}
+
+type idleSession struct{}
+
+func (idleSession) Save(context.Context, string) (Outcome, error)    { return Outcome{}, nil }
+func (idleSession) Restore(context.Context, string) (Outcome, error) { return Outcome{}, nil }
+func (idleSession) Close() error                                     { return nil }
