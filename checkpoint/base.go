@@ -19,7 +19,8 @@ type base struct {
 
 	load     chan struct{} // one token: the first to need the manifest reads it, others wait under their own context
 	manifest *format.Manifest
-	damage   error // why it cannot serve; the save is a full one then, and says so
+	damage   error  // why it cannot serve; the save is a full one then, and says so
+	victims  []bool // by object of the manifest: packs that the save empties; see compact.go
 }
 
 func newBase(j *Job, r *format.Retained) *base {
@@ -46,6 +47,9 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 			return nil, "", err
 		}
 		b.manifest = m
+		if m != nil {
+			b.victims = victims(m, b.retained.ManifestSize)
+		}
 	}
 	if b.damage != nil {
 		return nil, "the base checkpoint is damaged", nil
