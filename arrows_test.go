@@ -44,7 +44,7 @@ var heavy = map[string][]string{
 	"go.etcd.io/bbolt":                   {"cmd/tidemark/internal/demo"},
 	"github.com/spf13/":                  {"cmd/tidemark"},
 	"cloud.google.com/go/storage":        {"internal/objstore/bucketstore"},
-	"github.com/aws/":                    {"internal/objstore/bucketstore"},
+	"github.com/aws/":                    {"credentials", "internal/objstore/bucketstore"},
 	"gocloud.dev/":                       {"checkpoint", "internal/objstore/bucketstore"},
 	"golang.org/x/oauth2/":               {"bench", "credentials", "internal/objstore/bucketstore"},
 	"github.com/hashicorp/golang-lru/":   {"checkpoint", "credentials", "credentials/sidecar"},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -24,6 +23,7 @@ type external struct {
 	endpoint
 	config   func() externalaccount.Config // a function, since fmt reads fields and addresses and headers hold secrets
 	run      *executable                   // nil unless the foreign token is printed by an executable
+	program  bool                          // the keys of AWS are printed by a program
 	identify string
 }
 
@@ -61,6 +61,7 @@ func newExternal(f *keyFile, o KeyOptions) (Source, error) {
 		foreign += " " + fingerprint(f.CredentialSource.Executable.Command)
 		config.CredentialSource = nil
 	}
+	x.program = isAWS(config.CredentialSource) && awsRunsProgram(context.Background())
 	x.identify = identity("external-account", []string{address, f.Audience, f.SubjectTokenType, f.ClientID, foreign}, config.Scopes)
 	if f.ImpersonationURL == "" {
 		return x, nil
@@ -125,10 +126,25 @@ func (x *external) Name() string { return x.name }
 
 // patience implements patient.
 func (x *external) patience() time.Duration {
+	if x.program {
+		return runTime + attemptTime
+	}
 	if x.run == nil {
 		return 0
 	}
 	return x.run.timeout + attemptTime
+}
+
+// throughAWS puts Amazon's chain in the place of the library's own ways to keys, where those do not suffice.
+func (x *external) throughAWS(ctx context.Context, g *guard, config *externalaccount.Config) error {
+	if !isAWS(config.CredentialSource) {
+		return nil
+	}
+	keys, err := newAWSKeys(ctx, g, config.CredentialSource)
+	if keys != nil {
+		config.CredentialSource, config.AwsSecurityCredentialsSupplier = nil, keys
+	}
+	return err
 }
 
 func (x *external) Fetch(ctx context.Context) (*Token, error) {
@@ -137,10 +153,12 @@ func (x *external) Fetch(ctx context.Context) (*Token, error) {
 	if x.run != nil {
 		config.SubjectTokenSupplier = g
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: g})
-	src, err := externalaccount.NewTokenSource(ctx, config)
+	err := x.throughAWS(ctx, g, &config)
 	if err == nil {
-		_, err = src.Token()
+		var src oauth2.TokenSource
+		if src, err = externalaccount.NewTokenSource(context.WithValue(ctx, oauth2.HTTPClient, g.through()), config); err == nil {
+			_, err = src.Token()
+		}
 	}
 	switch {
 	case g.failure != nil:

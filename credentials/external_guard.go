@@ -21,6 +21,9 @@ type guard struct {
 	token   *Token
 }
 
+// through is a client whose requests go through the guard.
+func (g *guard) through() *http.Client { return &http.Client{Transport: g} }
+
 // RoundTrip implements [http.RoundTripper].
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if g.failure != nil {
@@ -47,19 +50,25 @@ func (g *guard) send(req *http.Request) (*reply, *Error) {
 		return nil, g.fail(Unavailable, fmt.Errorf("%s: %w", where, err), "retry, and check the credential_source if this persists")
 	}
 	cause := fmt.Errorf("%s: HTTP %d %s", where, r.status, http.StatusText(r.status))
+	if r.status != http.StatusOK || bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("<")) {
+		return nil, g.refused(r, cause)
+	}
+	return r, nil
+}
+
+// refused classifies an answer of the foreign provider that is no token.
+func (g *guard) refused(r *reply, cause error) *Error {
 	switch {
 	case overloaded(r.status):
 		e := g.fail(Unavailable, cause, "retry")
 		e.RetryAfter = r.retryAfter()
-		return nil, e
+		return e
 	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden:
-		return nil, g.fail(Refused, cause, "see that this machine or job may have the foreign provider's token")
+		return g.fail(Refused, cause, "see that this machine or job may have the foreign provider's token")
 	case r.status >= 400:
-		return nil, g.fail(Misconfigured, cause, "check the address and the headers in the credential_source")
-	case r.status != http.StatusOK || bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("<")):
-		return nil, g.fail(Unavailable, fmt.Errorf("%w, which is no token: is there a proxy in between", cause), "see what answers at this address")
+		return g.fail(Misconfigured, cause, "check the address and the headers in the credential_source")
 	}
-	return r, nil
+	return g.fail(Unavailable, fmt.Errorf("%w, which is no token: is there a proxy in between", cause), "see what answers at this address")
 }
 
 // exchange is the request for Google's token.
