@@ -18,21 +18,14 @@ func EncodeArchive(a *Archive) ([]byte, error) {
 	if len(body) > MaxArchive-headerSize-crcSize {
 		return nil, fmt.Errorf("encode archive: %w: %d bytes, more than the %d that an archive may have", ErrInvalid, len(body), MaxArchive)
 	}
-	return envelope(KindArchive, body, nil, nil)
+	return envelope(KindArchive, body, nil, nil, nil)
 }
 
 // DecodeArchive reads and checks an archive object. Compare size and hash with HEAD's ArchiveRef before, and ref.Check after.
 func DecodeArchive(b []byte) (*Archive, error) {
-	body, tail, err := unwrap(KindArchive, b, MaxArchive)
-	if err != nil {
-		return nil, err
-	}
-	if len(tail) != 0 {
-		return nil, fmt.Errorf("%w: archive with %d bytes too many", ErrCorrupt, len(tail))
-	}
 	a := new(Archive)
-	if err := unmarshal(body, a, archiveShape()); err != nil {
-		return nil, corrupt("archive", err)
+	if err := decodePlain(KindArchive, b, MaxArchive, a, archiveShape()); err != nil {
+		return nil, err
 	}
 	if err := checkArchive(a); err != nil {
 		return nil, corrupt("archive", err)

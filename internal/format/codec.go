@@ -1,6 +1,7 @@
 package format
 
 import (
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"sync"
@@ -22,15 +23,15 @@ const (
 // minCompressed is the shortest content that is worth a try.
 const minCompressed = 64
 
-// compress returns content compressed by c, in scratch's space if that suffices.
-func compress(scratch, content []byte, c Codec) []byte {
+// compress returns content compressed by c, in space's if that suffices.
+func compress(space, content []byte, c Codec) []byte {
 	if c == CodecZstd {
-		return zstdEncoder().EncodeAll(content, scratch[:0])
+		return zstdEncoder().EncodeAll(content, space[:0])
 	}
-	if need := s2.MaxEncodedLen(len(content)); cap(scratch) < need {
-		scratch = make([]byte, need)
+	if need := s2.MaxEncodedLen(len(content)); len(space) < need {
+		space = make([]byte, need)
 	}
-	return s2.EncodeSnappy(scratch[:cap(scratch)], content)
+	return s2.EncodeSnappy(space, content)
 }
 
 // decompress returns the raw bytes that payload stands for: in dst's space if there is enough of it, or payload itself.
@@ -95,10 +96,16 @@ var (
 	})
 )
 
-// opener is the working space in which a sealed frame is opened.
-type opener struct {
+// workspace is what sealing and opening need beside their results. It comes from a pool because what is passed to a cipher escapes to the heap.
+type workspace struct {
 	nonce [gcmNonceSize]byte
 	buf   []byte // of what is still compressed
 }
 
-var openers = sync.Pool{New: func() any { return new(opener) }}
+// at makes the nonce of what lies at an offset of its pack.
+func (w *workspace) at(offset uint64) []byte {
+	binary.LittleEndian.PutUint64(w.nonce[:], offset)
+	return w.nonce[:]
+}
+
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}

@@ -114,7 +114,10 @@ func Overlay(base, delta *Table, length uint64) (*Table, error) {
 	if err := o.under(at, length); err != nil {
 		return nil, err
 	}
-	return o.out, o.pages(delta, length)
+	if err := o.pages(delta, length); err != nil {
+		return nil, err
+	}
+	return o.out, nil
 }
 
 // overlay is a table under construction.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // Kind is the byte behind the magic that says what an object is.
@@ -13,11 +15,12 @@ type Kind byte
 
 // The kinds of object.
 const (
-	KindHead     Kind = 'H'
-	KindManifest Kind = 'M'
-	KindPack     Kind = 'P'
-	KindHandle   Kind = 'W'
-	KindArchive  Kind = 'A'
+	KindHead       Kind = 'H'
+	KindManifest   Kind = 'M'
+	KindPack       Kind = 'P'
+	KindHandle     Kind = 'W'
+	KindArchive    Kind = 'A'
+	KindAssignment Kind = 'J'
 )
 
 const (
@@ -39,8 +42,8 @@ func appendHeader(b []byte, k Kind, flags byte, bodyLen int) []byte {
 }
 
 // envelope wraps a message and an optional tail: header, body, tail, CRC32C of everything before. With s the body is sealed; the tail stays as it is.
-func envelope(k Kind, body, tail []byte, s *Sealing) ([]byte, error) {
-	prelude, err := s.prelude()
+func envelope(k Kind, body, tail []byte, s *Sealing, refers []byte) ([]byte, error) {
+	prelude, err := s.prelude(refers)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +75,7 @@ func open(k Kind, b []byte, limit int, keys Keyring) (opened, error) {
 	if err != nil || b[10]&flagSealed == 0 {
 		return opened{body: raw, tail: tail}, err
 	}
-	sealed, n, err := readPrelude(raw)
+	sealed, n, err := readPrelude(k, raw)
 	if err != nil {
 		return opened{}, err
 	}
@@ -88,6 +91,21 @@ func open(k Kind, b []byte, limit int, keys Keyring) (opened, error) {
 		return opened{}, errTampered
 	}
 	return opened{body: body, tail: tail, sealed: sealed}, nil
+}
+
+// decodePlain decodes the message of an envelope that has nothing else, and is never sealed.
+func decodePlain(k Kind, b []byte, limit int, m proto.Message, s *shape) error {
+	body, tail, err := unwrap(k, b, limit)
+	if err != nil {
+		return err
+	}
+	if len(tail) != 0 {
+		return fmt.Errorf("%w: %s with %d bytes too many", ErrCorrupt, s.name, len(tail))
+	}
+	if err := unmarshal(body, m, s); err != nil {
+		return corrupt(s.name, err)
+	}
+	return nil
 }
 
 // unwrap checks an envelope and returns its body and tail, which alias b.

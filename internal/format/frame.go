@@ -3,6 +3,8 @@ package format
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // FrameHeaderSize is what a frame adds to its payload: codec, flags, two reserved bytes, length of the content, length of the payload,
@@ -12,25 +14,36 @@ const FrameHeaderSize = 16
 // MaxFrame is the longest frame for a content of n bytes; sealing it takes TagSize more.
 func MaxFrame(n int) int { return FrameHeaderSize + n }
 
+// MaxCompressed is the spare capacity of dst with which AppendFrame compresses a content of n bytes in place, and needs no scratch.
+func MaxCompressed(n int) int { return FrameHeaderSize + s2.MaxEncodedLen(n) }
+
 // AppendFrame appends content, 1 to MaxRaw bytes, as one frame, compressed by c if that saves at least an eighth: less is not worth
 // the reader's time. scratch is working space that it may grow; it returns both. To compress many chunks of one kind, use a Compressor.
 func AppendFrame(dst, content, scratch []byte, c Codec) (frame, grown []byte) {
-	payload := content
+	start := len(dst)
 	if len(content) < minCompressed {
 		c = CodecNone
 	}
+	payload, inPlace := content, false
 	if c != CodecNone {
-		scratch = compress(scratch, content, c)
-		if len(scratch) <= len(content)-len(content)/8 {
-			payload = scratch
+		var enc []byte
+		if inPlace = cap(dst)-start >= MaxCompressed(len(content)); inPlace {
+			enc = compress(dst[start+FrameHeaderSize:cap(dst)], content, c)
 		} else {
-			c = CodecNone
+			scratch = compress(scratch[:cap(scratch)], content, c)
+			enc = scratch
+		}
+		if len(enc) <= len(content)-len(content)/8 {
+			payload = enc
+		} else {
+			c, inPlace = CodecNone, false
 		}
 	}
-	start := len(dst)
 	dst = appendFrameHeader(dst, c, 0, len(content), len(payload))
-	crc := UpdateCRC32C(CRC32C(dst[start:]), payload)
-	dst = binary.LittleEndian.AppendUint32(dst, crc)
+	dst = binary.LittleEndian.AppendUint32(dst, UpdateCRC32C(CRC32C(dst[start:]), payload))
+	if inPlace {
+		return dst[:len(dst)+len(payload)], scratch
+	}
 	return append(dst, payload...), scratch
 }
 
@@ -43,16 +56,15 @@ func appendFrameHeader(dst []byte, c Codec, flags byte, raw, payload int) []byte
 	return binary.LittleEndian.AppendUint32(dst, uint32(payload))
 }
 
-// appendSealed appends a frame that AppendFrame made, sealed for its place in the pack, at offset. nonce is working space.
-func (k *FrameKey) appendSealed(dst, frame []byte, offset uint64, nonce *[gcmNonceSize]byte) []byte {
-	start, payload := len(dst), frame[FrameHeaderSize:]
-	dst = appendFrameHeader(dst, Codec(frame[0]), flagSealed, int(binary.LittleEndian.Uint32(frame[4:])), len(payload)+tagSize)
-	dst = append(dst, 0, 0, 0, 0)
-	binary.LittleEndian.PutUint64(nonce[:], offset)
-	dst = k.aead.Seal(dst, nonce[:], payload, dst[start:start+frameFields])
-	crc := UpdateCRC32C(CRC32C(dst[start:start+frameFields]), dst[start+FrameHeaderSize:])
-	binary.LittleEndian.PutUint32(dst[start+frameFields:], crc)
-	return dst
+// seal makes of a frame by AppendFrame a sealed one for its place in the pack, at offset. It fills space, which is TagSize longer than the frame.
+func (k *FrameKey) seal(space, frame []byte, offset uint64) {
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	payload := frame[FrameHeaderSize:]
+	header := appendFrameHeader(space[:0], Codec(frame[0]), flagSealed, int(binary.LittleEndian.Uint32(frame[4:])), len(payload)+tagSize)
+	k.aead.Seal(space[FrameHeaderSize:FrameHeaderSize], w.at(offset), payload, header)
+	crc := UpdateCRC32C(CRC32C(header), space[FrameHeaderSize:])
+	binary.LittleEndian.PutUint32(space[frameFields:], crc)
 }
 
 // DecodeFrame checks a whole frame against what its table says of it and returns the content: exactly want.Raw bytes, also in
@@ -101,20 +113,19 @@ func decodePayload(dst, frame []byte, raw int, offset uint64, key *FrameKey) ([]
 	if len(payload) < tagSize || len(payload) > raw+tagSize {
 		return nil, fmt.Errorf("%w: sealed frame of %d bytes for %d of content", ErrCorrupt, len(payload), raw)
 	}
-	s := openers.Get().(*opener)
-	defer openers.Put(s)
-	binary.LittleEndian.PutUint64(s.nonce[:], offset)
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
 	if c == CodecNone {
-		out, err := key.aead.Open(dst[:0], s.nonce[:], payload, frame[:frameFields])
+		out, err := key.aead.Open(dst[:0], w.at(offset), payload, frame[:frameFields])
 		if err != nil {
 			return nil, errTampered
 		}
 		return decompress(nil, out, c, raw)
 	}
-	out, err := key.aead.Open(s.buf[:0], s.nonce[:], payload, frame[:frameFields])
+	out, err := key.aead.Open(w.buf[:0], w.at(offset), payload, frame[:frameFields])
 	if err != nil {
 		return nil, errTampered
 	}
-	s.buf = out
+	w.buf = out
 	return decompress(dst, out, c, raw)
 }

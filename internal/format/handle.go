@@ -14,7 +14,7 @@ func EncodeHandle(h *Handle, s *Sealing) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode handle: %w: %w", ErrInvalid, err)
 	}
-	b, err := envelope(KindHandle, body, nil, s)
+	b, err := envelope(KindHandle, body, nil, s, nil)
 	if err != nil {
 		return nil, fmt.Errorf("encode handle: %w: %w", ErrInvalid, err)
 	}
@@ -48,6 +48,8 @@ func checkHandle(h *Handle, sealed *Sealed) error {
 	switch {
 	case len(h.Fence) != NonceSize:
 		return errors.New("no fence")
+	case len(h.Incarnation) != NonceSize:
+		return errors.New("no incarnation")
 	case h.Base == nil && len(h.BaseManifest) != 0, h.Base != nil && len(h.BaseManifest) != NonceSize:
 		return errors.New("it does not name the manifest of its base")
 	}

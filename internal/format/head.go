@@ -20,21 +20,14 @@ func EncodeHead(h *Head) ([]byte, error) {
 	if len(body) > MaxHead-headerSize-crcSize {
 		return nil, fmt.Errorf("encode HEAD: %w: %d bytes, more than the %d that a HEAD may have; retain fewer checkpoints", ErrInvalid, len(body), MaxHead)
 	}
-	return envelope(KindHead, body, nil, nil)
+	return envelope(KindHead, body, nil, nil, nil)
 }
 
 // DecodeHead reads and checks a HEAD object.
 func DecodeHead(b []byte) (*Head, error) {
-	body, tail, err := unwrap(KindHead, b, MaxHead)
-	if err != nil {
-		return nil, err
-	}
-	if len(tail) != 0 {
-		return nil, fmt.Errorf("%w: HEAD with %d bytes too many", ErrCorrupt, len(tail))
-	}
 	h := new(Head)
-	if err := unmarshal(body, h, headShape()); err != nil {
-		return nil, corrupt("HEAD", err)
+	if err := decodePlain(KindHead, b, MaxHead, h, headShape()); err != nil {
+		return nil, err
 	}
 	if err := checkHead(h); err != nil {
 		return nil, corrupt("HEAD", err)
@@ -60,6 +53,9 @@ func checkHead(h *Head) error {
 		return errors.New("removed, and retains checkpoints")
 	}
 	if err := checkLabel("owner", h.Owner); err != nil {
+		return err
+	}
+	if err := checkKey(h.Key); err != nil {
 		return err
 	}
 	before := new(CheckpointID)
@@ -102,7 +98,7 @@ func checkStats(s *Stats) error {
 	if s == nil {
 		return errors.New("no figures")
 	}
-	if max(s.Parts, s.Bytes, s.NewBytes, s.StoredBytes, s.Puts, s.Gets, s.Lists, s.Deletes, s.Heads, s.Retries, s.Throttled, s.ReadBytes, s.TokenFetches) > math.MaxInt64 {
+	if max(s.Parts, s.Bytes, s.NewBytes, s.StoredBytes, s.Puts, s.Gets, s.Lists, s.Deletes, s.Heads, s.Retries, s.Throttled, s.ReadBytes, s.TokenFetches, s.MovedBytes) > math.MaxInt64 {
 		return errors.New("figures out of range")
 	}
 	return nil

@@ -19,7 +19,11 @@ func EncodeManifest(m *Manifest, pack []byte, s *Sealing) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
-	b, err := envelope(KindManifest, body, pack, s)
+	var others []byte
+	if s != nil {
+		others = refers(m)
+	}
+	b, err := envelope(KindManifest, body, pack, s, others)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
 	}
@@ -41,6 +45,9 @@ func DecodeManifest(b []byte, keys Keyring) (*Manifest, error) {
 	}
 	if err := checkManifest(m, o.tail, o.sealed); err != nil {
 		return nil, corrupt("manifest", err)
+	}
+	if o.sealed != nil && !bytes.Equal(o.sealed.Refers, refers(m)) {
+		return nil, fmt.Errorf("%w: manifest and prelude disagree about what it refers to", ErrCorrupt)
 	}
 	return m, nil
 }

@@ -69,6 +69,8 @@ func checkMethod(m *Manifest, p *Part) error {
 		return fmt.Errorf("method %s without a base", p.Method)
 	case p.Method == Part_IDENTITY && (len(p.Identity) == 0 || p.NewBytes != 0):
 		return errors.New("method IDENTITY without an identity, or with new bytes")
+	case p.MovedBytes > p.Size:
+		return fmt.Errorf("%d bytes moved, of %d", p.MovedBytes, p.Size)
 	case p.NewBytes > p.Size || p.Chunks > p.Size:
 		return fmt.Errorf("%d new bytes and %d chunks of %d bytes", p.NewBytes, p.Chunks, p.Size)
 	}

@@ -109,11 +109,12 @@ type Sealing struct {
 }
 
 // prelude encodes what lies before the sealed body; empty for a nil s.
-func (s *Sealing) prelude() ([]byte, error) {
+func (s *Sealing) prelude(refers []byte) ([]byte, error) {
 	if s == nil {
 		return nil, nil
 	}
 	m := s.message()
+	m.Refers = refers
 	if err := checkSealed(m); err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func WrappedKeys(b []byte) ([]*WrappedKey, error) {
 	if b[10]&flagSealed == 0 {
 		return nil, nil
 	}
-	s, _, err := readPrelude(b[headerSize:])
+	s, _, err := readPrelude(k, b[headerSize:])
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func WrappedKeys(b []byte) ([]*WrappedKey, error) {
 }
 
 // readPrelude reads what lies before a sealed body, and says how long it is.
-func readPrelude(b []byte) (s *Sealed, n int, err error) {
+func readPrelude(k Kind, b []byte) (s *Sealed, n int, err error) {
 	if len(b) < lengthSize || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)-lengthSize) {
 		return nil, 0, fmt.Errorf("%w: prelude cut off", ErrCorrupt)
 	}
@@ -162,13 +163,16 @@ func readPrelude(b []byte) (s *Sealed, n int, err error) {
 	if err := checkSealed(s); err != nil {
 		return nil, 0, corrupt("prelude", err)
 	}
+	if k != KindManifest && len(s.Refers) != 0 {
+		return nil, 0, fmt.Errorf("%w: what is no manifest refers to objects", ErrCorrupt)
+	}
 	return s, n, nil
 }
 
 // checkSealed states what every prelude satisfies.
 func checkSealed(s *Sealed) error {
-	if len(s.Nonce) != NonceSize {
-		return fmt.Errorf("nonce of %d bytes", len(s.Nonce))
+	if len(s.Nonce) != NonceSize || len(s.Refers)%NonceSize != 0 {
+		return fmt.Errorf("nonce of %d bytes, others of %d", len(s.Nonce), len(s.Refers))
 	}
 	var before []byte
 	own := false

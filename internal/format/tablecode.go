@@ -45,7 +45,10 @@ func DecodeBase(b []byte, objects []*Object) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t, checkBase(t, objects)
+	if err := checkBase(t, objects); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func checkBase(t *Table, objects []*Object) error {
@@ -68,7 +71,10 @@ func decodeTable(b []byte, objects []*Object) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t, matchPacks(t, objects)
+	if err := matchPacks(t, objects); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func parseTable(b []byte) (*Table, error) {

@@ -126,7 +126,7 @@ func (x Part_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Part_Kind.Descriptor instead.
 func (Part_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{13, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{14, 0}
 }
 
 type Part_Method int32
@@ -184,7 +184,7 @@ func (x Part_Method) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Part_Method.Descriptor instead.
 func (Part_Method) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{13, 1}
+	return file_tidemark_proto_rawDescGZIP(), []int{14, 1}
 }
 
 type PackEntry_Kind int32
@@ -236,7 +236,7 @@ func (x PackEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PackEntry_Kind.Descriptor instead.
 func (PackEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{18, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // CheckpointID names one checkpoint, or the save that may become it.
@@ -306,6 +306,7 @@ type Head struct {
 	Removed       bool                   `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`                              // a tombstone: the job was removed, its numbers live on
 	WrittenAtNs   int64                  `protobuf:"varint,8,opt,name=written_at_ns,json=writtenAtNs,proto3" json:"written_at_ns,omitempty"` // Unix time of this write, for people
 	Archives      []*ArchiveRef          `protobuf:"bytes,11,rep,name=archives,proto3" json:"archives,omitempty"`                            // of checkpoints older than all of retained; ascending
+	Key           *WrappedKey            `protobuf:"bytes,13,opt,name=key,proto3" json:"key,omitempty"`                                      // what this epoch seals with; absent: nothing
 	LastBody      []byte                 `protobuf:"bytes,12,opt,name=last_body,json=lastBody,proto3" json:"last_body,omitempty"`            // the whole manifest object of last, if it is small and retained; may always be absent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -414,6 +415,13 @@ func (x *Head) GetWrittenAtNs() int64 {
 func (x *Head) GetArchives() []*ArchiveRef {
 	if x != nil {
 		return x.Archives
+	}
+	return nil
+}
+
+func (x *Head) GetKey() *WrappedKey {
+	if x != nil {
+		return x.Key
 	}
 	return nil
 }
@@ -699,6 +707,7 @@ type Stats struct {
 	WaitNs        int64                  `protobuf:"varint,14,opt,name=wait_ns,json=waitNs,proto3" json:"wait_ns,omitempty"`          // for memory, summed over workers
 	UploadNs      int64                  `protobuf:"varint,15,opt,name=upload_ns,json=uploadNs,proto3" json:"upload_ns,omitempty"`    // from the first pack to the last
 	TokenFetches  uint64                 `protobuf:"varint,16,opt,name=token_fetches,json=tokenFetches,proto3" json:"token_fetches,omitempty"`
+	MovedBytes    uint64                 `protobuf:"varint,17,opt,name=moved_bytes,json=movedBytes,proto3" json:"moved_bytes,omitempty"` // sum over the parts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -841,6 +850,13 @@ func (x *Stats) GetUploadNs() int64 {
 func (x *Stats) GetTokenFetches() uint64 {
 	if x != nil {
 		return x.TokenFetches
+	}
+	return 0
+}
+
+func (x *Stats) GetMovedBytes() uint64 {
+	if x != nil {
+		return x.MovedBytes
 	}
 	return 0
 }
@@ -1074,6 +1090,7 @@ type Handle struct {
 	Id            *CheckpointID          `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                         // the save that the parts are for
 	Fence         []byte                 `protobuf:"bytes,3,opt,name=fence,proto3" json:"fence,omitempty"`                                   // of the epoch (Head.fence)
 	Writer        string                 `protobuf:"bytes,4,opt,name=writer,proto3" json:"writer,omitempty"`                                 // as in the keys of the worker's packs
+	Incarnation   []byte                 `protobuf:"bytes,11,opt,name=incarnation,proto3" json:"incarnation,omitempty"`                      // 16 random bytes: tells two lives of one worker apart
 	Base          *CheckpointID          `protobuf:"bytes,5,opt,name=base,proto3" json:"base,omitempty"`                                     // what it was compared with; absent for a full save
 	BaseManifest  []byte                 `protobuf:"bytes,6,opt,name=base_manifest,json=baseManifest,proto3" json:"base_manifest,omitempty"` // nonce of the base's manifest
 	Objects       []*Object              `protobuf:"bytes,7,rep,name=objects,proto3" json:"objects,omitempty"`                               // as in a manifest; never embedded in the one to come
@@ -1142,6 +1159,13 @@ func (x *Handle) GetWriter() string {
 	return ""
 }
 
+func (x *Handle) GetIncarnation() []byte {
+	if x != nil {
+		return x.Incarnation
+	}
+	return nil
+}
+
 func (x *Handle) GetBase() *CheckpointID {
 	if x != nil {
 		return x.Base
@@ -1184,19 +1208,97 @@ func (x *Handle) GetStats() *Stats {
 	return nil
 }
 
+// Assignment is what a coordinator hands to its workers, so that none of them has to read HEAD.
+type Assignment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Id            *CheckpointID          `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`       // the save that is under way
+	Fence         []byte                 `protobuf:"bytes,3,opt,name=fence,proto3" json:"fence,omitempty"` // of the epoch
+	Base          *Retained              `protobuf:"bytes,4,opt,name=base,proto3" json:"base,omitempty"`   // what to compare with; absent for a full save
+	Key           *WrappedKey            `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`     // what to seal with; absent: nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Assignment) Reset() {
+	*x = Assignment{}
+	mi := &file_tidemark_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Assignment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Assignment) ProtoMessage() {}
+
+func (x *Assignment) ProtoReflect() protoreflect.Message {
+	mi := &file_tidemark_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
+func (*Assignment) Descriptor() ([]byte, []int) {
+	return file_tidemark_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Assignment) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Assignment) GetId() *CheckpointID {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Assignment) GetFence() []byte {
+	if x != nil {
+		return x.Fence
+	}
+	return nil
+}
+
+func (x *Assignment) GetBase() *Retained {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *Assignment) GetKey() *WrappedKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // Sealed lies in the clear before what is encrypted in an object, and says by which key.
 type Sealed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`                    // of this object: its own key is made of it and the data key
 	DataKey       []byte                 `protobuf:"bytes,2,opt,name=data_key,json=dataKey,proto3" json:"data_key,omitempty"` // id of one of keys
 	Keys          []*WrappedKey          `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`                      // all that are needed for this object and for what it refers to; ascending by id
+	Refers        []byte                 `protobuf:"bytes,4,opt,name=refers,proto3" json:"refers,omitempty"`                  // manifests only: nonces of the other objects that it needs, 16 bytes each, ascending: a collector has no key
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_tidemark_proto_msgTypes[10]
+	mi := &file_tidemark_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1310,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[10]
+	mi := &file_tidemark_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1323,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{10}
+	return file_tidemark_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Sealed) GetNonce() []byte {
@@ -1245,6 +1347,13 @@ func (x *Sealed) GetKeys() []*WrappedKey {
 	return nil
 }
 
+func (x *Sealed) GetRefers() []byte {
+	if x != nil {
+		return x.Refers
+	}
+	return nil
+}
+
 // WrappedKey is a data key, encrypted by a keeper outside of the store.
 type WrappedKey struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1257,7 +1366,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_tidemark_proto_msgTypes[11]
+	mi := &file_tidemark_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1378,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[11]
+	mi := &file_tidemark_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1391,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{11}
+	return file_tidemark_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WrappedKey) GetId() []byte {
@@ -1328,7 +1437,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_tidemark_proto_msgTypes[12]
+	mi := &file_tidemark_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1449,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[12]
+	mi := &file_tidemark_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1462,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{12}
+	return file_tidemark_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Object) GetId() *CheckpointID {
@@ -1455,13 +1564,14 @@ type Part struct {
 	Segments      []*Segment             `protobuf:"bytes,11,rep,name=segments,proto3" json:"segments,omitempty"` // ascending; each covers segment_size bytes of the part, the last one the rest
 	SegmentSize   uint64                 `protobuf:"varint,12,opt,name=segment_size,json=segmentSize,proto3" json:"segment_size,omitempty"`
 	Chunks        uint64                 `protobuf:"varint,13,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	MovedBytes    uint64                 `protobuf:"varint,14,opt,name=moved_bytes,json=movedBytes,proto3" json:"moved_bytes,omitempty"` // that the base had, and were written again because most of their pack was dead
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_tidemark_proto_msgTypes[13]
+	mi := &file_tidemark_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1583,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[13]
+	mi := &file_tidemark_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1596,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{13}
+	return file_tidemark_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Part) GetName() []byte {
@@ -1580,6 +1690,13 @@ func (x *Part) GetChunks() uint64 {
 	return 0
 }
 
+func (x *Part) GetMovedBytes() uint64 {
+	if x != nil {
+		return x.MovedBytes
+	}
+	return 0
+}
+
 // Segment locates the table of one stretch of a part.
 type Segment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1597,7 +1714,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_tidemark_proto_msgTypes[14]
+	mi := &file_tidemark_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1726,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[14]
+	mi := &file_tidemark_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1739,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{14}
+	return file_tidemark_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Segment) GetWhere() isSegment_Where {
@@ -1701,7 +1818,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_tidemark_proto_msgTypes[15]
+	mi := &file_tidemark_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1830,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[15]
+	mi := &file_tidemark_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1843,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{15}
+	return file_tidemark_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Location) GetObject() uint32 {
@@ -1788,7 +1905,7 @@ type Table struct {
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_tidemark_proto_msgTypes[16]
+	mi := &file_tidemark_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1917,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[16]
+	mi := &file_tidemark_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1930,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{16}
+	return file_tidemark_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Table) GetPacks() [][]byte {
@@ -1925,7 +2042,7 @@ type PackIndex struct {
 
 func (x *PackIndex) Reset() {
 	*x = PackIndex{}
-	mi := &file_tidemark_proto_msgTypes[17]
+	mi := &file_tidemark_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2054,7 @@ func (x *PackIndex) String() string {
 func (*PackIndex) ProtoMessage() {}
 
 func (x *PackIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[17]
+	mi := &file_tidemark_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2067,7 @@ func (x *PackIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackIndex.ProtoReflect.Descriptor instead.
 func (*PackIndex) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{17}
+	return file_tidemark_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PackIndex) GetEntries() []*PackEntry {
@@ -1983,7 +2100,7 @@ type PackEntry struct {
 
 func (x *PackEntry) Reset() {
 	*x = PackEntry{}
-	mi := &file_tidemark_proto_msgTypes[18]
+	mi := &file_tidemark_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2112,7 @@ func (x *PackEntry) String() string {
 func (*PackEntry) ProtoMessage() {}
 
 func (x *PackEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[18]
+	mi := &file_tidemark_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2125,7 @@ func (x *PackEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackEntry.ProtoReflect.Descriptor instead.
 func (*PackEntry) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{18}
+	return file_tidemark_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PackEntry) GetKind() PackEntry_Kind {
@@ -2080,7 +2197,7 @@ type PackPart struct {
 
 func (x *PackPart) Reset() {
 	*x = PackPart{}
-	mi := &file_tidemark_proto_msgTypes[19]
+	mi := &file_tidemark_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2209,7 @@ func (x *PackPart) String() string {
 func (*PackPart) ProtoMessage() {}
 
 func (x *PackPart) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[19]
+	mi := &file_tidemark_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2222,7 @@ func (x *PackPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackPart.ProtoReflect.Descriptor instead.
 func (*PackPart) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{19}
+	return file_tidemark_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PackPart) GetName() []byte {
@@ -2145,7 +2262,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
-	"checkpoint\"\x9b\x03\n" +
+	"checkpoint\"\xc6\x03\n" +
 	"\x04Head\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -2158,7 +2275,8 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x04pins\x18\x06 \x03(\v2\x10.tidemark.v1.PinR\x04pins\x12\x18\n" +
 	"\aremoved\x18\a \x01(\bR\aremoved\x12\"\n" +
 	"\rwritten_at_ns\x18\b \x01(\x03R\vwrittenAtNs\x123\n" +
-	"\barchives\x18\v \x03(\v2\x17.tidemark.v1.ArchiveRefR\barchives\x12\x1b\n" +
+	"\barchives\x18\v \x03(\v2\x17.tidemark.v1.ArchiveRefR\barchives\x12)\n" +
+	"\x03key\x18\r \x01(\v2\x17.tidemark.v1.WrappedKeyR\x03key\x12\x1b\n" +
 	"\tlast_body\x18\f \x01(\fR\blastBody\"\x83\x02\n" +
 	"\n" +
 	"ArchiveRef\x12)\n" +
@@ -2181,7 +2299,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x0fmanifest_crc32c\x18\x04 \x01(\aR\x0emanifestCrc32c\x12#\n" +
 	"\rmanifest_hash\x18\x05 \x01(\fR\fmanifestHash\x12&\n" +
 	"\x0fcommitted_at_ns\x18\x06 \x01(\x03R\rcommittedAtNs\x12(\n" +
-	"\x05stats\x18\a \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"\xb4\x03\n" +
+	"\x05stats\x18\a \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"\xd5\x03\n" +
 	"\x05Stats\x12\x14\n" +
 	"\x05parts\x18\x01 \x01(\x04R\x05parts\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1b\n" +
@@ -2201,7 +2319,9 @@ const file_tidemark_proto_rawDesc = "" +
 	"read_bytes\x18\r \x01(\x04R\treadBytes\x12\x17\n" +
 	"\await_ns\x18\x0e \x01(\x03R\x06waitNs\x12\x1b\n" +
 	"\tupload_ns\x18\x0f \x01(\x03R\buploadNs\x12#\n" +
-	"\rtoken_fetches\x18\x10 \x01(\x04R\ftokenFetches\"\xd0\x01\n" +
+	"\rtoken_fetches\x18\x10 \x01(\x04R\ftokenFetches\x12\x1f\n" +
+	"\vmoved_bytes\x18\x11 \x01(\x04R\n" +
+	"movedBytes\"\xd0\x01\n" +
 	"\x03Pin\x12)\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x15.tidemark.v1.Pin.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1e\n" +
@@ -2224,23 +2344,32 @@ const file_tidemark_proto_rawDesc = "" +
 	"\rcreated_at_ns\x18\a \x01(\x03R\vcreatedAtNs\"/\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\xf9\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\x9b\x03\n" +
 	"\x06Handle\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12)\n" +
 	"\x02id\x18\x02 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x14\n" +
 	"\x05fence\x18\x03 \x01(\fR\x05fence\x12\x16\n" +
-	"\x06writer\x18\x04 \x01(\tR\x06writer\x12-\n" +
+	"\x06writer\x18\x04 \x01(\tR\x06writer\x12 \n" +
+	"\vincarnation\x18\v \x01(\fR\vincarnation\x12-\n" +
 	"\x04base\x18\x05 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x04base\x12#\n" +
 	"\rbase_manifest\x18\x06 \x01(\fR\fbaseManifest\x12-\n" +
 	"\aobjects\x18\a \x03(\v2\x13.tidemark.v1.ObjectR\aobjects\x12'\n" +
 	"\x05parts\x18\b \x03(\v2\x11.tidemark.v1.PartR\x05parts\x12.\n" +
 	"\bmetadata\x18\t \x03(\v2\x12.tidemark.v1.EntryR\bmetadata\x12(\n" +
 	"\x05stats\x18\n" +
-	" \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"f\n" +
+	" \x01(\v2\x12.tidemark.v1.StatsR\x05stats\"\xb5\x01\n" +
+	"\n" +
+	"Assignment\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12)\n" +
+	"\x02id\x18\x02 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\fR\x05fence\x12)\n" +
+	"\x04base\x18\x04 \x01(\v2\x15.tidemark.v1.RetainedR\x04base\x12)\n" +
+	"\x03key\x18\x05 \x01(\v2\x17.tidemark.v1.WrappedKeyR\x03key\"~\n" +
 	"\x06Sealed\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x19\n" +
 	"\bdata_key\x18\x02 \x01(\fR\adataKey\x12+\n" +
-	"\x04keys\x18\x03 \x03(\v2\x17.tidemark.v1.WrappedKeyR\x04keys\"N\n" +
+	"\x04keys\x18\x03 \x03(\v2\x17.tidemark.v1.WrappedKeyR\x04keys\x12\x16\n" +
+	"\x06refers\x18\x04 \x01(\fR\x06refers\"N\n" +
 	"\n" +
 	"WrappedKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -2259,7 +2388,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x0fmanifest_crc32c\x18\n" +
 	" \x01(\aR\x0emanifestCrc32c\x12\x10\n" +
 	"\x03raw\x18\v \x01(\x04R\x03raw\x12\x19\n" +
-	"\bdata_key\x18\f \x01(\fR\adataKey\"\xce\x04\n" +
+	"\bdata_key\x18\f \x01(\fR\adataKey\"\xef\x04\n" +
 	"\x04Part\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.tidemark.v1.Part.KindR\x04kind\x12\x12\n" +
@@ -2276,7 +2405,9 @@ const file_tidemark_proto_rawDesc = "" +
 	" \x01(\fR\bidentity\x120\n" +
 	"\bsegments\x18\v \x03(\v2\x14.tidemark.v1.SegmentR\bsegments\x12!\n" +
 	"\fsegment_size\x18\f \x01(\x04R\vsegmentSize\x12\x16\n" +
-	"\x06chunks\x18\r \x01(\x04R\x06chunks\"N\n" +
+	"\x06chunks\x18\r \x01(\x04R\x06chunks\x12\x1f\n" +
+	"\vmoved_bytes\x18\x0e \x01(\x04R\n" +
+	"movedBytes\"N\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -2361,7 +2492,7 @@ func file_tidemark_proto_rawDescGZIP() []byte {
 }
 
 var file_tidemark_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_tidemark_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_tidemark_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_tidemark_proto_goTypes = []any{
 	(Pin_Kind)(0),        // 0: tidemark.v1.Pin.Kind
 	(Part_Kind)(0),       // 1: tidemark.v1.Part.Kind
@@ -2377,58 +2508,63 @@ var file_tidemark_proto_goTypes = []any{
 	(*Manifest)(nil),     // 11: tidemark.v1.Manifest
 	(*Entry)(nil),        // 12: tidemark.v1.Entry
 	(*Handle)(nil),       // 13: tidemark.v1.Handle
-	(*Sealed)(nil),       // 14: tidemark.v1.Sealed
-	(*WrappedKey)(nil),   // 15: tidemark.v1.WrappedKey
-	(*Object)(nil),       // 16: tidemark.v1.Object
-	(*Part)(nil),         // 17: tidemark.v1.Part
-	(*Segment)(nil),      // 18: tidemark.v1.Segment
-	(*Location)(nil),     // 19: tidemark.v1.Location
-	(*Table)(nil),        // 20: tidemark.v1.Table
-	(*PackIndex)(nil),    // 21: tidemark.v1.PackIndex
-	(*PackEntry)(nil),    // 22: tidemark.v1.PackEntry
-	(*PackPart)(nil),     // 23: tidemark.v1.PackPart
+	(*Assignment)(nil),   // 14: tidemark.v1.Assignment
+	(*Sealed)(nil),       // 15: tidemark.v1.Sealed
+	(*WrappedKey)(nil),   // 16: tidemark.v1.WrappedKey
+	(*Object)(nil),       // 17: tidemark.v1.Object
+	(*Part)(nil),         // 18: tidemark.v1.Part
+	(*Segment)(nil),      // 19: tidemark.v1.Segment
+	(*Location)(nil),     // 20: tidemark.v1.Location
+	(*Table)(nil),        // 21: tidemark.v1.Table
+	(*PackIndex)(nil),    // 22: tidemark.v1.PackIndex
+	(*PackEntry)(nil),    // 23: tidemark.v1.PackEntry
+	(*PackPart)(nil),     // 24: tidemark.v1.PackPart
 }
 var file_tidemark_proto_depIdxs = []int32{
 	4,  // 0: tidemark.v1.Head.last:type_name -> tidemark.v1.CheckpointID
 	8,  // 1: tidemark.v1.Head.retained:type_name -> tidemark.v1.Retained
 	10, // 2: tidemark.v1.Head.pins:type_name -> tidemark.v1.Pin
 	6,  // 3: tidemark.v1.Head.archives:type_name -> tidemark.v1.ArchiveRef
-	4,  // 4: tidemark.v1.ArchiveRef.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 5: tidemark.v1.ArchiveRef.first:type_name -> tidemark.v1.CheckpointID
-	4,  // 6: tidemark.v1.ArchiveRef.last:type_name -> tidemark.v1.CheckpointID
-	4,  // 7: tidemark.v1.Archive.id:type_name -> tidemark.v1.CheckpointID
-	8,  // 8: tidemark.v1.Archive.retained:type_name -> tidemark.v1.Retained
-	4,  // 9: tidemark.v1.Retained.id:type_name -> tidemark.v1.CheckpointID
-	9,  // 10: tidemark.v1.Retained.stats:type_name -> tidemark.v1.Stats
-	0,  // 11: tidemark.v1.Pin.kind:type_name -> tidemark.v1.Pin.Kind
-	4,  // 12: tidemark.v1.Manifest.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 13: tidemark.v1.Manifest.base:type_name -> tidemark.v1.CheckpointID
-	16, // 14: tidemark.v1.Manifest.objects:type_name -> tidemark.v1.Object
-	17, // 15: tidemark.v1.Manifest.parts:type_name -> tidemark.v1.Part
-	12, // 16: tidemark.v1.Manifest.metadata:type_name -> tidemark.v1.Entry
-	4,  // 17: tidemark.v1.Handle.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 18: tidemark.v1.Handle.base:type_name -> tidemark.v1.CheckpointID
-	16, // 19: tidemark.v1.Handle.objects:type_name -> tidemark.v1.Object
-	17, // 20: tidemark.v1.Handle.parts:type_name -> tidemark.v1.Part
-	12, // 21: tidemark.v1.Handle.metadata:type_name -> tidemark.v1.Entry
-	9,  // 22: tidemark.v1.Handle.stats:type_name -> tidemark.v1.Stats
-	15, // 23: tidemark.v1.Sealed.keys:type_name -> tidemark.v1.WrappedKey
-	4,  // 24: tidemark.v1.Object.id:type_name -> tidemark.v1.CheckpointID
-	1,  // 25: tidemark.v1.Part.kind:type_name -> tidemark.v1.Part.Kind
-	2,  // 26: tidemark.v1.Part.method:type_name -> tidemark.v1.Part.Method
-	18, // 27: tidemark.v1.Part.segments:type_name -> tidemark.v1.Segment
-	20, // 28: tidemark.v1.Segment.inline:type_name -> tidemark.v1.Table
-	19, // 29: tidemark.v1.Segment.stored:type_name -> tidemark.v1.Location
-	19, // 30: tidemark.v1.Segment.delta:type_name -> tidemark.v1.Location
-	22, // 31: tidemark.v1.PackIndex.entries:type_name -> tidemark.v1.PackEntry
-	23, // 32: tidemark.v1.PackIndex.parts:type_name -> tidemark.v1.PackPart
-	3,  // 33: tidemark.v1.PackEntry.kind:type_name -> tidemark.v1.PackEntry.Kind
-	1,  // 34: tidemark.v1.PackPart.kind:type_name -> tidemark.v1.Part.Kind
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	16, // 4: tidemark.v1.Head.key:type_name -> tidemark.v1.WrappedKey
+	4,  // 5: tidemark.v1.ArchiveRef.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 6: tidemark.v1.ArchiveRef.first:type_name -> tidemark.v1.CheckpointID
+	4,  // 7: tidemark.v1.ArchiveRef.last:type_name -> tidemark.v1.CheckpointID
+	4,  // 8: tidemark.v1.Archive.id:type_name -> tidemark.v1.CheckpointID
+	8,  // 9: tidemark.v1.Archive.retained:type_name -> tidemark.v1.Retained
+	4,  // 10: tidemark.v1.Retained.id:type_name -> tidemark.v1.CheckpointID
+	9,  // 11: tidemark.v1.Retained.stats:type_name -> tidemark.v1.Stats
+	0,  // 12: tidemark.v1.Pin.kind:type_name -> tidemark.v1.Pin.Kind
+	4,  // 13: tidemark.v1.Manifest.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 14: tidemark.v1.Manifest.base:type_name -> tidemark.v1.CheckpointID
+	17, // 15: tidemark.v1.Manifest.objects:type_name -> tidemark.v1.Object
+	18, // 16: tidemark.v1.Manifest.parts:type_name -> tidemark.v1.Part
+	12, // 17: tidemark.v1.Manifest.metadata:type_name -> tidemark.v1.Entry
+	4,  // 18: tidemark.v1.Handle.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 19: tidemark.v1.Handle.base:type_name -> tidemark.v1.CheckpointID
+	17, // 20: tidemark.v1.Handle.objects:type_name -> tidemark.v1.Object
+	18, // 21: tidemark.v1.Handle.parts:type_name -> tidemark.v1.Part
+	12, // 22: tidemark.v1.Handle.metadata:type_name -> tidemark.v1.Entry
+	9,  // 23: tidemark.v1.Handle.stats:type_name -> tidemark.v1.Stats
+	4,  // 24: tidemark.v1.Assignment.id:type_name -> tidemark.v1.CheckpointID
+	8,  // 25: tidemark.v1.Assignment.base:type_name -> tidemark.v1.Retained
+	16, // 26: tidemark.v1.Assignment.key:type_name -> tidemark.v1.WrappedKey
+	16, // 27: tidemark.v1.Sealed.keys:type_name -> tidemark.v1.WrappedKey
+	4,  // 28: tidemark.v1.Object.id:type_name -> tidemark.v1.CheckpointID
+	1,  // 29: tidemark.v1.Part.kind:type_name -> tidemark.v1.Part.Kind
+	2,  // 30: tidemark.v1.Part.method:type_name -> tidemark.v1.Part.Method
+	19, // 31: tidemark.v1.Part.segments:type_name -> tidemark.v1.Segment
+	21, // 32: tidemark.v1.Segment.inline:type_name -> tidemark.v1.Table
+	20, // 33: tidemark.v1.Segment.stored:type_name -> tidemark.v1.Location
+	20, // 34: tidemark.v1.Segment.delta:type_name -> tidemark.v1.Location
+	23, // 35: tidemark.v1.PackIndex.entries:type_name -> tidemark.v1.PackEntry
+	24, // 36: tidemark.v1.PackIndex.parts:type_name -> tidemark.v1.PackPart
+	3,  // 37: tidemark.v1.PackEntry.kind:type_name -> tidemark.v1.PackEntry.Kind
+	1,  // 38: tidemark.v1.PackPart.kind:type_name -> tidemark.v1.Part.Kind
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_tidemark_proto_init() }
@@ -2436,7 +2572,7 @@ func file_tidemark_proto_init() {
 	if File_tidemark_proto != nil {
 		return
 	}
-	file_tidemark_proto_msgTypes[14].OneofWrappers = []any{
+	file_tidemark_proto_msgTypes[15].OneofWrappers = []any{
 		(*Segment_Inline)(nil),
 		(*Segment_Stored)(nil),
 	}
@@ -2446,7 +2582,7 @@ func file_tidemark_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidemark_proto_rawDesc), len(file_tidemark_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

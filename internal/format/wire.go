@@ -45,13 +45,14 @@ type field struct {
 
 // Made on first use: the generated code's descriptors exist only after this package's variables do.
 var (
-	headShape     = sync.OnceValue(func() *shape { return shapeOf(new(Head).ProtoReflect()) })
-	manifestShape = sync.OnceValue(func() *shape { return shapeOf(new(Manifest).ProtoReflect()) })
-	tableShape    = sync.OnceValue(func() *shape { return shapeOf(new(Table).ProtoReflect()) })
-	indexShape    = sync.OnceValue(func() *shape { return shapeOf(new(PackIndex).ProtoReflect()) })
-	handleShape   = sync.OnceValue(func() *shape { return shapeOf(new(Handle).ProtoReflect()) })
-	archiveShape  = sync.OnceValue(func() *shape { return shapeOf(new(Archive).ProtoReflect()) })
-	sealedShape   = sync.OnceValue(func() *shape { return shapeOf(new(Sealed).ProtoReflect()) })
+	headShape       = sync.OnceValue(func() *shape { return shapeOf(new(Head).ProtoReflect()) })
+	manifestShape   = sync.OnceValue(func() *shape { return shapeOf(new(Manifest).ProtoReflect()) })
+	tableShape      = sync.OnceValue(func() *shape { return shapeOf(new(Table).ProtoReflect()) })
+	indexShape      = sync.OnceValue(func() *shape { return shapeOf(new(PackIndex).ProtoReflect()) })
+	handleShape     = sync.OnceValue(func() *shape { return shapeOf(new(Handle).ProtoReflect()) })
+	archiveShape    = sync.OnceValue(func() *shape { return shapeOf(new(Archive).ProtoReflect()) })
+	assignmentShape = sync.OnceValue(func() *shape { return shapeOf(new(Assignment).ProtoReflect()) })
+	sealedShape     = sync.OnceValue(func() *shape { return shapeOf(new(Sealed).ProtoReflect()) })
 )
 
 // shapeOf reads a message's descriptor. It ends because no message contains its own type, and none has more than 63 fields.
