@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -18,33 +17,36 @@ import (
 
 // dirSaver saves one directory: a walk in order of names feeds workers, and afterwards each directory is held against what the walk saw.
 type dirSaver struct {
-	w           *Writer
-	root        *os.Root
-	prefix      string
-	isImmutable func(string) bool
-	seen        []seenDir
+	w      *Writer
+	root   *os.Root
+	opener *opener
+	prefix string
+	choose func(name string) choice
+	seen   []seenDir
 }
 
 type seenDir struct {
 	name string
-	st   fs.FileInfo
+	st   fileState
 }
 
-// maxWorkers bounds the files read at once: beyond it the processors are busy, and each worker has buffers.
-const maxWorkers = 8
+// filesAhead is how many names the walk is ahead of those who read the files: enough that neither waits for the other's next step.
+const filesAhead = 64
 
 func (d *dirSaver) run() error {
 	g, ctx := errgroup.WithContext(d.w.ctx)
-	g.SetLimit(1 + min(runtime.GOMAXPROCS(0), maxWorkers)) // the walk takes one place
-	files := make(chan string)
+	files := make(chan string, filesAhead)
 	g.Go(func() error {
 		defer close(files)
 		return d.walk(ctx, ".", files)
 	})
-	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
+	for range cap(d.w.job.store.workers.free) {
 		g.Go(func() error {
 			for name := range files {
-				if err := d.w.addFile(d.partName(name), d.root, filepath.FromSlash(name), d.isImmutable(name)); err != nil {
+				if ctx.Err() != nil {
+					return nil // another one failed
+				}
+				if err := d.w.addFile(d.partName(name), d.opener, filepath.FromSlash(name), d.choose(name)); err != nil {
 					return err
 				}
 			}
@@ -56,7 +58,7 @@ func (d *dirSaver) run() error {
 	}
 	for _, s := range d.seen {
 		st, err := d.root.Lstat(filepath.FromSlash(s.name))
-		if err != nil || !sameState(s.st, st) {
+		if err != nil || !s.st.same(stateOfInfo(st)) {
 			return d.w.fail(ErrChanged, d.partName(s.name), fmt.Errorf("entries of directory %s changed while it was saved", s.name), snapshotHint)
 		}
 	}
@@ -79,9 +81,6 @@ func (d *dirSaver) walk(ctx context.Context, dir string, files chan<- string) er
 		case e.Type().IsRegular():
 			if err := d.w.reserve(d.partName(name)); err != nil {
 				return err
-			}
-			if st, err := e.Info(); err == nil {
-				d.w.opts.Progress.Total.Add(st.Size())
 			}
 			select {
 			case files <- name:
@@ -116,7 +115,7 @@ func (d *dirSaver) readDir(dir string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.seen = append(d.seen, seenDir{dir, st})
+	d.seen = append(d.seen, seenDir{dir, stateOfInfo(st)})
 	entries, err := f.ReadDir(-1)
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err

@@ -23,8 +23,8 @@ type base struct {
 	victims  []bool // by object of the manifest: packs that the save empties; see compact.go
 }
 
-func newBase(j *Job, r *format.Retained) *base {
-	b := &base{Checkpoint: &Checkpoint{job: j, retained: r}, load: make(chan struct{}, 1)}
+func newBase(c *Checkpoint) *base {
+	b := &base{Checkpoint: c, load: make(chan struct{}, 1)}
 	b.load <- struct{}{}
 	return b
 }
@@ -90,4 +90,18 @@ func (w *Writer) carrySegment(s *format.Segment) *format.Segment {
 		out.Objects[i] = w.carry(o)
 	}
 	return out
+}
+
+// storedTable is the table of a segment with a delta as it was before it had one.
+func (b *base) storedTable(ctx context.Context, m *format.Manifest, s *format.Segment) (*format.Table, error) {
+	content, err := b.tableContent(ctx, m, s.GetStored())
+	if err != nil {
+		return nil, err
+	}
+	t, err := format.StoredTable(s, m.Objects, content)
+	if err != nil {
+		key, _ := b.locate(m.Objects[s.GetStored().Object])
+		return nil, b.corrupt("", key, err)
+	}
+	return t, nil
 }

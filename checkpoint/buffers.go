@@ -1,36 +1,58 @@
 package checkpoint
 
-import "context"
+import (
+	"context"
+	"runtime"
+)
 
 const (
 	maxPackSize = 8 << 20 // larger packs save few requests more and cost memory for each one in flight
 	minPackSize = 2 << 20
+
+	// maxWorkers bounds the workers of a store: beyond it the processors are busy, and each has memory of its own.
+	maxWorkers = 8
 )
 
-// buffers is the memory budget of a store, as a fixed number of buffers of one size: packs in flight and read ranges
-// draw from it, so that a save or restore waits instead of growing. What is left of the budget (two buffers' worth) is for tables and the chunk buffers
-// of the workers.
-type buffers struct {
-	size int
-	free chan []byte // holds nil for a buffer that was not needed yet
+// shares is how a store's memory budget is divided.
+type shares struct {
+	workers  int // each with a workspace
+	tables   int // bytes of the table cache
+	packSize int
+	packs    int // buffers of packSize
 }
 
-func newBuffers(budget int64) *buffers {
-	size := int(min(maxPackSize, max(minPackSize, budget/6)))
-	n := int(budget)/size - 2
-	b := &buffers{size: size, free: make(chan []byte, n)}
+// divide gives a sixth of the budget to the workers and a fifth to tables, which for the default is what 1 GiB of state needs, keeps tableBatch for the tables on
+// their way to the store, and makes packs of the rest: at least three, so that one is filled while another is on its way and a third waits for its reply.
+func divide(budget int64) shares {
+	s := shares{workers: min(runtime.GOMAXPROCS(0), maxWorkers, max(1, int(budget/6)/workspaceSize)), tables: int(min(budget/5, maxCachedTables))}
+	rest := int(budget) - s.workers*workspaceSize - s.tables - tableBatch
+	s.packSize = min(maxPackSize, max(minPackSize, rest/3)) &^ (4<<10 - 1)
+	s.packs = rest / s.packSize
+	return s
+}
+
+// buffers are those of packs in flight and of ranges read: a fixed number of one size, so that a save or restore waits instead of growing.
+type buffers struct {
+	size  int
+	free  chan []byte // holds nil for a buffer that was not needed yet
+	slabs *slabs      // what the others are made of
+}
+
+func newBuffers(size, n int) *buffers {
+	b := &buffers{size: size, free: make(chan []byte, n), slabs: new(slabs)}
 	for range n {
 		b.free <- nil
 	}
+	runtime.AddCleanup(b, (*slabs).release, b.slabs)
 	return b
 }
 
-// get waits for a buffer of b.size bytes, to be given back by put.
+// get waits for a buffer of b.size bytes, to be given back by put. Its content is undefined.
 func (b *buffers) get(ctx context.Context) ([]byte, error) {
 	select {
 	case buf := <-b.free:
 		if buf == nil {
-			buf = make([]byte, b.size)
+			buf = b.slabs.allocate(b.size)
 		}
 		return buf[:b.size], nil
 	case <-ctx.Done():

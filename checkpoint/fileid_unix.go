@@ -3,25 +3,15 @@
 package checkpoint
 
 import (
-	"encoding/binary"
 	"io/fs"
 	"syscall"
 )
 
-// identity says which file this is and which state of it: device, inode, size and modification time. Together with the part's name it stands for the
-// content of a file that was declared immutable; the time keeps an inode that was used again apart.
-func identity(st fs.FileInfo) []byte {
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil
+// stateOfInfo gives what package os tells of a file the form of this package.
+func stateOfInfo(st fs.FileInfo) fileState {
+	s := fileState{size: st.Size(), stored: st.Size(), modifiedNs: st.ModTime().UnixNano(), mode: uint32(st.Mode().Perm()), regular: st.Mode().IsRegular()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		s.dev, s.ino = uint64(sys.Dev), uint64(sys.Ino) //nolint:unconvert // narrower on some systems
 	}
-	b := binary.LittleEndian.AppendUint64(nil, uint64(sys.Dev)) //nolint:unconvert // narrower on some systems
-	b = binary.LittleEndian.AppendUint64(b, uint64(sys.Ino))    //nolint:unconvert // narrower on some systems
-	b = binary.LittleEndian.AppendUint64(b, uint64(st.Size()))
-	return binary.LittleEndian.AppendUint64(b, uint64(st.ModTime().UnixNano()))
-}
-
-// sameState reports whether a file was neither replaced nor written between two looks at it.
-func sameState(a, b fs.FileInfo) bool {
-	return string(identity(a)) == string(identity(b)) && a.Mode() == b.Mode()
+	return s
 }

@@ -46,12 +46,9 @@ type openPack struct {
 
 // pendingTable is a table frame that has no place yet; at is filled in when it gets one.
 type pendingTable struct {
-	frame   []byte
-	hash    format.Hash
-	raw     int
-	part    *format.Part
-	segment int
-	at      *format.Location
+	frame []byte
+	what  format.PackFrame
+	at    *format.Location
 }
 
 func newPacker(w *Writer) *packer {
@@ -81,7 +78,23 @@ func (p *packer) objects() []*format.Object {
 	return slices.Clone(p.objs)
 }
 
-// add places a frame in the open pack and returns the pack and the frame's offset in it.
+// frameOf says what a frame is of, for the pack's index.
+type frameOf struct {
+	part    *format.Part
+	segment int
+	at      uint64 // offset in the part
+}
+
+// chunk packs content, made a frame by c, and says where it lies; the chunk's pack is the manifest's index.
+func (p *packer) chunk(ctx context.Context, ws *workspace, c *format.Compressor, content []byte, hash format.Hash, of frameOf) (format.Chunk, error) {
+	ws.frame, ws.scratch = c.AppendFrame(ws.frame[:0], content, ws.scratch)
+	pack, offset, stored, err := p.add(ctx, ws.frame, format.PackFrame{
+		Kind: format.PackEntry_CHUNK, Raw: len(content), Hash: hash, Part: of.part, Segment: of.segment, At: of.at,
+	})
+	return format.Chunk{Pack: pack, Offset: offset, Stored: stored, Raw: uint32(len(content)), Hash: hash}, err
+}
+
+// add places a frame in the open pack and returns the pack, and the frame's offset and length in it.
 func (p *packer) add(ctx context.Context, frame []byte, f format.PackFrame) (pack uint32, offset uint64, stored uint32, err error) {
 	for {
 		p.mu.Lock()
@@ -196,11 +209,11 @@ func (p *packer) addTable(ctx context.Context, t *pendingTable) error {
 
 func (p *packer) placeTables(ctx context.Context, batch []*pendingTable) error {
 	for _, t := range batch {
-		pack, offset, stored, err := p.add(ctx, t.frame, format.PackFrame{Kind: format.PackEntry_TABLE, Raw: t.raw, Hash: t.hash, Part: t.part, Segment: t.segment})
+		pack, offset, stored, err := p.add(ctx, t.frame, t.what)
 		if err != nil {
 			return err
 		}
-		t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = pack, offset, stored, uint32(t.raw), t.hash[:]
+		t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = pack, offset, stored, uint32(t.what.Raw), t.what.Hash[:]
 	}
 	return nil
 }
@@ -253,6 +266,13 @@ func (p *packer) abort() {
 		p.w.job.store.buffers.put(last.buf)
 	}
 	p.wg.Wait()
+}
+
+// object is the manifest's index of a pack that it refers to.
+func (p *packer) object(n format.Nonce) uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refs[n]
 }
 
 // nonce names a pack in tables.

@@ -29,6 +29,9 @@ type Options struct {
 	MemoryBudget int64
 	// Concurrency is how many requests one save or restore has under way at most. Default 4.
 	Concurrency int
+	// Compression of what is saved: none, snappy (the default: costs the processor little) or zstd (saves about a seventh more, at a third of the
+	// speed). Chunks on which it does not pay are stored as they are. Reading needs no option.
+	Compression Compression
 	// HeadInterval is the shortest time between two writes of one job's HEAD. Default: what the store needs
 	// (GCS: one second). Negative: no limit.
 	HeadInterval time.Duration
@@ -38,6 +41,18 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Compression names a way to store chunks.
+type Compression string
+
+// The compressions of format version 1.
+const (
+	CompressionNone   Compression = "none"
+	CompressionSnappy Compression = "snappy"
+	CompressionZstd   Compression = "zstd"
+)
+
+var codecs = map[Compression]format.Codec{"": format.CodecSnappy, CompressionNone: format.CodecNone, CompressionSnappy: format.CodecSnappy, CompressionZstd: format.CodecZstd}
+
 const (
 	defaultBudget      = 48 << 20
 	minBudget          = 16 << 20
@@ -46,9 +61,9 @@ const (
 
 	// cachedManifests is how many manifests a store remembers: those of the jobs that it saves, each the base of its next checkpoint.
 	cachedManifests = 8
-	// cachedTables is how many bytes of segment tables a store remembers, at about 70 KiB for each full segment: enough for the next checkpoint of
-	// half a GiB of state to be compared without a read.
-	cachedTables = 2 << 20
+	// maxCachedTables bounds what of a budget goes to the tables of segments, which the next checkpoint is compared with: those of 2 GiB of state. Of more,
+	// the rest is read again.
+	maxCachedTables = 10 << 20
 )
 
 // Store is a place where jobs keep their checkpoints. Safe for concurrent use; open one per process and store.
@@ -58,6 +73,8 @@ type Store struct {
 	doubtful  bool // its conditions are tried out before the first write of a job
 	opts      Options
 	buffers   *buffers
+	workers   *workers
+	codec     format.Codec
 	manifests *lru.Cache[format.Hash, *format.Manifest]
 	tables    *tableCache
 
@@ -113,13 +130,18 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, err := newTableCache(cachedTables)
+	codec, ok := codecs[o.Compression]
+	if !ok {
+		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: fmt.Errorf("unknown compression %q", o.Compression), Hint: "use none, snappy or zstd"}
+	}
+	share := divide(o.MemoryBudget)
+	tables, err := newTableCache(int64(share.tables))
 	if err != nil {
 		return nil, err
 	}
 	return &Store{
 		objects: objstore.NewRetrying(s, &objstore.RetryOptions{MaxElapsed: o.RetryFor}),
-		raw:     s, doubtful: doubtful, opts: o, buffers: newBuffers(o.MemoryBudget), manifests: manifests, tables: tables,
+		raw:     s, doubtful: doubtful, opts: o, buffers: newBuffers(share.packSize, share.packs), workers: newWorkers(share.workers), codec: codec, manifests: manifests, tables: tables,
 		headNext: map[string]time.Time{},
 	}, nil
 }

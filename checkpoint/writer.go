@@ -24,13 +24,14 @@ type Writer struct {
 	id      *format.CheckpointID
 	opts    BeginOptions
 	base    *base // nil: a full save
-	commit  func(context.Context, *format.Retained) (Info, error)
+	commit  func(ctx context.Context, r *format.Retained, manifest []byte) (Info, error)
 	ended   func()
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	meter   objstore.Meter
 	started time.Time
 	packs   *packer
+	pageKey [format.PageKeySize]byte // of the page hashes in new tables
 
 	mu       sync.Mutex
 	parts    map[string]*format.Part
@@ -50,6 +51,7 @@ func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, opts BeginO
 	ctx, w.cancel = context.WithCancelCause(ctx)
 	w.ctx = objstore.WithMeter(ctx, &w.meter)
 	w.packs = newPacker(w)
+	w.pageKey = [format.PageKeySize]byte(newNonce())
 	return w
 }
 
@@ -139,7 +141,7 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	info, err := w.commit(ctx, &format.Retained{
 		Id: w.id, ManifestNonce: nonce, ManifestSize: uint64(len(body)), ManifestCrc32C: format.CRC32C(body), ManifestHash: hash[:],
 		CommittedAtNs: now().UnixNano(), Stats: w.stats(m),
-	})
+	}, body)
 	if err != nil {
 		return Info{}, err
 	}
