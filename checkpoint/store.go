@@ -27,7 +27,8 @@ type Options struct {
 	// MemoryBudget bounds, in bytes, what packs in flight and read buffers of this store hold together.
 	// Default 48 MiB, at least 16 MiB.
 	MemoryBudget int64
-	// Concurrency is how many requests one save or restore has under way at most. Default 4.
+	// Concurrency is how many requests the store has under way at first, all its saves and restores together. It grows up to four times that while
+	// there is more to send and the store answers as fast as before, and is halved whenever the store throttles. Default 4.
 	Concurrency int
 	// Compression of what is saved: none, snappy (the default: costs the processor little) or zstd (saves about a seventh more, at a third of the
 	// speed). Chunks on which it does not pay are stored as they are. Reading needs no option.
@@ -140,7 +141,7 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 		return nil, err
 	}
 	return &Store{
-		objects: objstore.NewRetrying(s, &objstore.RetryOptions{MaxElapsed: o.RetryFor}),
+		objects: objstore.NewRetrying(s, &objstore.RetryOptions{MaxElapsed: o.RetryFor, Concurrency: o.Concurrency}),
 		raw:     s, doubtful: doubtful, opts: o, buffers: newBuffers(share.packSize, share.packs), workers: newWorkers(share.workers), codec: codec, manifests: manifests, tables: tables,
 		headNext: map[string]time.Time{},
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -44,7 +45,9 @@ type Error struct {
 	Permission, Principal string
 	// RetryAfter is what the store asked for; zero if it did not.
 	RetryAfter time.Duration
-	Err        error
+	// Status is that of the HTTP answer; zero if there was none.
+	Status int
+	Err    error
 }
 
 func (e *Error) Error() string {
@@ -68,6 +71,11 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// overloaded tells a store that wants fewer requests from one that fails.
+func (e *Error) overloaded() bool {
+	return e.Kind == KindThrottled || e.RetryAfter > 0 || e.Status == http.StatusServiceUnavailable
+}
 
 // KindOf classifies any error that came through a Store; KindUnknown for one that did not.
 func KindOf(err error) Kind {

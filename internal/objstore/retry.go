@@ -18,12 +18,16 @@ type RetryOptions struct {
 	// answer that a healthy store gives. Bodies have one more second for each 512 KiB, so that a stalled
 	// connection is given up but a link of 4 Mbit/s still gets its pack through.
 	Attempt time.Duration
+	// Concurrency is how many requests may be under way at first, see Retrying.Concurrency; the default is four.
+	Concurrency int
 }
 
 const (
 	defaultMaxElapsed = 2 * time.Minute
 	defaultAttempt    = 30 * time.Second
 	slowestLink       = 512 << 10 // bytes a second
+
+	defaultConcurrency = 4
 
 	// The first wait is drawn from [0, firstBackoff), each next one from twice the span, up to maxBackoff.
 	// 100 ms outlasts a dropped connection; ten seconds notices the end of an outage soon enough.
@@ -79,11 +83,18 @@ func ContextError(ctx context.Context, op, key string) error {
 // series is one call with all its tries.
 type series struct {
 	r     *Retrying
-	start time.Time
+	start time.Time // of the first try
 	tries int
 }
 
 func (r *Retrying) newSeries() *series { return &series{r: r, start: time.Now()} }
+
+// begin is called before a try.
+func (s *series) begin() {
+	if s.tries == 0 {
+		s.start = time.Now()
+	}
+}
 
 // again waits before the next try, or returns the final error. err is what the last try said.
 func (s *series) again(ctx context.Context, err error) error {

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// Retrying is the one retry layer above a Store: what it returns is final. It holds no lock and no state between
-// calls. It has no Put, because a conditional write that was sent twice needs an owner for its outcome: Create settles it
+// Retrying is the one retry layer above a Store: what it returns is final. It holds no lock across a request. It also bounds how many requests are
+// under way, all callers together, and adapts to what the store takes: see Concurrency. It has no Put, because a conditional write that was sent twice needs an owner for its outcome: Create settles it
 // for immutable objects, the caller of Swap settles it itself.
 type Retrying struct {
 	s                   Store
 	maxElapsed, attempt time.Duration
+	slots               *limiter
 }
 
 // NewRetrying wraps s.
@@ -22,8 +23,17 @@ func NewRetrying(s Store, o *RetryOptions) *Retrying {
 	if o == nil {
 		o = &RetryOptions{}
 	}
-	return &Retrying{s: s, maxElapsed: cmp.Or(o.MaxElapsed, defaultMaxElapsed), attempt: cmp.Or(o.Attempt, defaultAttempt)}
+	r := &Retrying{s: s, maxElapsed: cmp.Or(o.MaxElapsed, defaultMaxElapsed), attempt: cmp.Or(o.Attempt, defaultAttempt)}
+	r.slots = newLimiter(cmp.Or(max(o.Concurrency, 0), defaultConcurrency), max(r.maxElapsed, 0))
+	return r
 }
+
+// Concurrency is how many requests may be under way at the moment. It starts at RetryOptions.Concurrency, grows up to four times that while
+// there are more to send and the store answers as fast as before, and is halved when it throttles.
+func (r *Retrying) Concurrency() int { return r.slots.now() }
+
+// MaxConcurrency is what Concurrency may grow to: more callers at once only wait.
+func (r *Retrying) MaxConcurrency() int { return r.slots.most }
 
 // Traits are the Store's.
 func (r *Retrying) Traits() Traits { return r.s.Traits() }
@@ -36,20 +46,29 @@ func (r *Retrying) Close() error { return r.s.Close() }
 
 var errStalled = errors.New("no answer in time")
 
-// once runs one try under its own deadline, which allows for size bytes on a slow link.
-func (r *Retrying) once(ctx context.Context, size int64, try func(context.Context) error) error {
-	d := r.attempt + time.Duration(max(size, 0)/slowestLink)*time.Second
+// once runs one try in its slot and under its own deadline, which allows for size bytes on a slow link.
+func (r *Retrying) once(ctx context.Context, s *slot, try func(context.Context) error) (err error) {
+	defer func() { s.release(err) }()
+	d := r.attempt + time.Duration(max(s.size, 0)/slowestLink)*time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("%w (%s)", errStalled, d))
 	defer cancel()
 	return try(ctx)
 }
 
 func (r *Retrying) do(ctx context.Context, op, key string, size int64, try func(context.Context) error) error {
+	return r.doAs(ctx, priorityOf(size), op, key, size, try)
+}
+
+func (r *Retrying) doAs(ctx context.Context, p priority, op, key string, size int64, try func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return ContextError(ctx, op, key)
 	}
 	for s := r.newSeries(); ; {
-		err := r.once(ctx, size, try)
+		slot, err := r.slots.acquire(ctx, op, key, size, p)
+		if err == nil {
+			s.begin() // the wait for the first slot is our own doing, and no lack of patience with the store
+			err = r.once(ctx, slot, try)
+		}
 		if err == nil {
 			return nil
 		}
@@ -69,7 +88,8 @@ func (r *Retrying) Get(ctx context.Context, key string, limit int64) ([]byte, Ve
 	var body []byte
 	var version Version
 	damaged := false
-	err := r.do(ctx, "get", key, min(limit, largestWhole), func(ctx context.Context) (err error) {
+	// What is read whole is small, whatever the limit: HEAD, manifests.
+	err := r.doAs(ctx, small, "get", key, min(limit, largestWhole), func(ctx context.Context) (err error) {
 		body, version, err = r.s.Get(ctx, key, limit)
 		if KindOf(err) == KindCorrupt && !damaged {
 			damaged = true
@@ -113,7 +133,11 @@ func (r *Retrying) Swap(ctx context.Context, key string, body []byte, cond Versi
 	if ctx.Err() != nil {
 		return Absent, ContextError(ctx, "put", key)
 	}
-	err = r.once(ctx, int64(len(body)), func(ctx context.Context) (err error) {
+	slot, err := r.slots.acquire(ctx, "put", key, int64(len(body)), urgent)
+	if err != nil {
+		return Absent, err
+	}
+	err = r.once(ctx, slot, func(ctx context.Context) (err error) {
 		version, err = r.s.Put(ctx, key, body, cond)
 		return err
 	})
@@ -185,10 +209,17 @@ func resume[T any](ctx context.Context, r *Retrying, op, prefix string, key func
 
 // pass runs one try of a listing. Its deadline covers the waits for the store only: the time that the consumer spends
 // inside a step does not count. more is false when the consumer wants no more.
+//
+// It takes no slot: a consumer may send requests of its own inside a step, and a listing is one request at a time. But it waits when all
+// wait, and its failures count.
 func (r *Retrying) pass(ctx context.Context, op, prefix string,
 	try func(ctx context.Context, step func(func() bool) bool) error,
 ) (more bool, err error) {
-	parent := ctx
+	if err := r.slots.pause(ctx, op, prefix); err != nil {
+		return true, err
+	}
+	parent, started := ctx, time.Now()
+	defer func() { r.slots.observe(err, started) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := fmt.Errorf("%w (%s)", errStalled, r.attempt)

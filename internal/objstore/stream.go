@@ -76,12 +76,18 @@ func (s *Stream) try(p []byte) (n int, err error) {
 		return 0, ContextError(s.ctx, "range", s.key)
 	}
 	var ctx context.Context
+	var slot *slot
 	if s.body == nil {
+		if slot, err = s.r.slots.acquire(s.ctx, "range", s.key, 0, small); err != nil {
+			return 0, err
+		}
 		ctx, s.cancel = context.WithCancelCause(s.ctx)
 	}
 	defer s.watch(&err)()
 	if s.body == nil {
 		body, err := s.open(ctx)
+		// Not held while the reader takes its time: one that reads two streams at once must not wait for itself.
+		slot.release(err)
 		if err != nil {
 			return 0, err
 		}

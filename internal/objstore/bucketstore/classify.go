@@ -117,7 +117,7 @@ func (s *said) Unwrap() error { return s.err }
 
 func classifyAnswer(op string, e *googleapi.Error) *objstore.Error {
 	code, message, genuine := read(e)
-	out := &objstore.Error{RetryAfter: retryAfter(e.Header), Err: &said{fmt.Sprintf("HTTP %d: %s", e.Code, message), e}}
+	out := &objstore.Error{RetryAfter: retryAfter(e.Header), Status: e.Code, Err: &said{fmt.Sprintf("HTTP %d: %s", e.Code, message), e}}
 	if !genuine && looksLikePage(e) {
 		out.Kind = objstore.KindUnavailable
 		out.Err = &said{fmt.Sprintf("HTTP %d with a page that is not the storage API's, %d bytes of %q", e.Code, len(e.Body), e.Header.Get("Content-Type")), e}

@@ -276,3 +276,18 @@ func TestWrongBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestStatus: 503 makes a client send less, other failures do not; that needs the status.
+func TestStatus(t *testing.T) {
+	for _, status := range []int{429, 500, 503} {
+		s := openFake(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+			return respond(r, status, js, ""), nil
+		}))
+		for op, err := range everyOp(t.Context(), s) {
+			var e *objstore.Error
+			if !errors.As(err, &e) || e.Status != status {
+				t.Errorf("%s: %d of %v", op, e.Status, err)
+			}
+		}
+	}
+}

@@ -60,7 +60,7 @@ const maxErrorBody = 64 << 10
 
 // refused gives an answer that is no success its kind.
 func (s *S3) refused(ctx context.Context, c *s3Call, resp *http.Response) error {
-	e := &objstore.Error{Op: c.op, Key: c.key, RetryAfter: retryAfter(resp.Header)}
+	e := &objstore.Error{Op: c.op, Key: c.key, RetryAfter: retryAfter(resp.Header), Status: resp.StatusCode}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
 		return s.fail(ctx, c, err)
