@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
@@ -64,33 +62,11 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 // carry makes an object of the base one of the new manifest, and returns its index there.
 func (w *Writer) carry(index uint32) uint32 {
 	w.base.used.Store(true)
-	o := w.base.manifest.Objects[index]
-	if o.Embedded && len(o.ManifestNonce) == 0 {
-		o = proto.CloneOf(o)
-		r := w.base.retained
-		o.ManifestNonce, o.ManifestSize, o.ManifestCrc32C = r.ManifestNonce, r.ManifestSize, r.ManifestCrc32C
-	}
-	return w.packs.ref(o)
+	return w.packs.ref(carriedObject(w.base.manifest.Objects[index], w.base.retained))
 }
 
 // carrySegment refers to a whole segment of the base.
-func (w *Writer) carrySegment(s *format.Segment) *format.Segment {
-	out := proto.CloneOf(s)
-	if t := out.GetInline(); t != nil {
-		for i, o := range t.ChunkPack {
-			t.ChunkPack[i] = w.carry(o)
-		}
-		return out
-	}
-	out.GetStored().Object = w.carry(out.GetStored().Object)
-	if out.Delta != nil {
-		out.Delta.Object = w.carry(out.Delta.Object)
-	}
-	for i, o := range out.Objects {
-		out.Objects[i] = w.carry(o)
-	}
-	return out
-}
+func (w *Writer) carrySegment(s *format.Segment) *format.Segment { return renumber(s, w.carry) }
 
 // storedTable is the table of a segment with a delta as it was before it had one.
 func (b *base) storedTable(ctx context.Context, m *format.Manifest, s *format.Segment) (*format.Table, error) {

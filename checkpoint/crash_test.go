@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,56 @@ func saveOwned(s *Store) error {
 	return errors.Join(err, o.Close())
 }
 
+// saveWithWorkers saves with two workers, one of which dies in the middle and is restarted.
+func saveWithWorkers(s *Store) error {
+	ctx := context.Background()
+	o, err := s.Acquire(ctx, crashJob, &AcquireOptions{Retention: Retention{KeepLast: 1}})
+	if err != nil {
+		return err
+	}
+	c, err := o.Begin(ctx, nil)
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		assignment, err := c.Assignment()
+		if err != nil {
+			return err
+		}
+		dies := o.Worker(o.Epoch(), c.Checkpoint(), "db")
+		if err := dies.Add("db", bytes.NewReader(newState["db"])); err != nil {
+			return errors.Join(err, dies.Abort())
+		}
+		if err := dies.Abort(); err != nil {
+			return err
+		}
+		for worker, parts := range map[string]files{"db": {"db": newState["db"]}, "map": {"map": newState["map"]}} {
+			w, err := o.Join(ctx, assignment, worker)
+			if err != nil {
+				return err
+			}
+			for part, b := range parts {
+				if err := w.Add(part, bytes.NewReader(b)); err != nil {
+					return errors.Join(err, w.Abort())
+				}
+			}
+			handle, err := w.Finish(ctx)
+			if err != nil {
+				return err
+			}
+			if _, err := c.AddHandle(handle); err != nil {
+				return err
+			}
+		}
+		return addAll(files{"empty": newState["empty"]})(c)
+	}()
+	if err != nil {
+		return errors.Join(err, c.Abort())
+	}
+	_, err = c.Commit(ctx)
+	return errors.Join(err, o.Close())
+}
+
 func onJob(run func(ctx context.Context, j *Job) error) func(*Store) error {
 	return func(s *Store) error {
 		j, err := s.Job(crashJob)
@@ -90,6 +141,7 @@ func scenarios() []scenario {
 		{"save with retention", three, saveOneShot, true},
 		{"first owned save", nothing, saveOwned, true},
 		{"owned save", three, saveOwned, true},
+		{"save with workers", three, saveWithWorkers, true},
 		{"tag", one, onJob(func(ctx context.Context, j *Job) error { _, err := j.Tag(ctx, "latest", "t"); return err }), false},
 		{"retain", three, onJob(func(ctx context.Context, j *Job) error {
 			_, err := j.Retain(ctx, Retention{KeepLast: 1}, false)

@@ -83,7 +83,7 @@ func (j *Job) Find(ctx context.Context, ref string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Checkpoint{job: j, retained: r, info: j.info(at.head, r)}, nil
+	return j.checkpoint(at.head, r), nil
 }
 
 func (j *Job) resolve(h *format.Head, ref string) (*format.Retained, error) {
@@ -189,7 +189,7 @@ func (j *Job) Remove(ctx context.Context) error {
 			// A new epoch, so that the running owner is fenced and its objects become collectable.
 			h.Epoch++
 			h.Fence, h.Owner = newNonce(), "removed"
-			h.Retained, h.Pins, h.Removed = nil, nil, true
+			h.Retained, h.Pins, h.LastBody, h.Removed = nil, nil, nil, true
 			return nil
 		},
 		applied: func(h *format.Head) bool { return h.Removed },

@@ -62,12 +62,12 @@ func (j *Job) beginOneShot(ctx context.Context, o SaveOptions) (*Writer, error) 
 		read = at.head
 	}
 	id := &format.CheckpointID{Epoch: read.Epoch + 1, Checkpoint: read.GetLast().GetCheckpoint() + 1}
-	w := newWriter(ctx, j, id, BeginOptions{Full: o.Full, Tag: o.Tag, Progress: o.Progress})
-	if n := len(read.Retained); n > 0 && !o.Full {
-		w.base = newBase(j, read.Retained[n-1])
-	}
 	fence := newNonce()
-	w.commit = func(ctx context.Context, r *format.Retained) (Info, error) {
+	w := newWriter(ctx, j, id, fence, BeginOptions{Full: o.Full, Tag: o.Tag, Progress: o.Progress})
+	if n := len(read.Retained); n > 0 && !o.Full {
+		w.base = newBase(j.checkpoint(read, read.Retained[n-1]))
+	}
+	w.commit = func(ctx context.Context, r *format.Retained, body []byte) (Info, error) {
 		at, err := j.writeHead(ctx, at, headChange{
 			op: "save",
 			apply: func(h *format.Head) error {
@@ -80,7 +80,7 @@ func (j *Job) beginOneShot(ctx context.Context, o SaveOptions) (*Writer, error) 
 					return err
 				}
 				takeEpoch(h, fence, o.Owner)
-				if err := appendRetained(h, r, o.Tag); err != nil {
+				if err := appendRetained(h, r, body, o.Tag); err != nil {
 					return err
 				}
 				o.Retention.trim(h, now(), nil)

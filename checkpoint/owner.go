@@ -139,11 +139,13 @@ func (o *Owner) Begin(ctx context.Context, opts *BeginOptions) (*Writer, error) 
 	}
 	h := o.at.head
 	o.begun = max(o.begun, h.Last.Checkpoint) + 1
-	w := newWriter(ctx, o.Job, &format.CheckpointID{Epoch: o.epoch, Checkpoint: o.begun}, b)
+	w := newWriter(ctx, o.Job, &format.CheckpointID{Epoch: o.epoch, Checkpoint: o.begun}, o.fence, b)
 	if n := len(h.Retained); n > 0 && !b.Full {
-		w.base = newBase(o.Job, h.Retained[n-1])
+		w.base = newBase(o.checkpoint(h, h.Retained[n-1]))
 	}
-	w.commit = func(ctx context.Context, r *format.Retained) (Info, error) { return o.commitHead(ctx, w, r) }
+	w.commit = func(ctx context.Context, r *format.Retained, body []byte) (Info, error) {
+		return o.commitHead(ctx, w, r, body)
+	}
 	w.ended = func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -154,7 +156,7 @@ func (o *Owner) Begin(ctx context.Context, opts *BeginOptions) (*Writer, error) 
 }
 
 // commitHead is the commit point of an owner's save: rules 1 to 3 on the HEAD version that the write is conditioned on.
-func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained) (Info, error) {
+func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained, body []byte) (Info, error) {
 	select {
 	case o.commit <- struct{}{}:
 		defer func() { <-o.commit }()
@@ -174,7 +176,7 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained) (
 			if err := w.admissible(h); err != nil {
 				return err
 			}
-			if err := appendRetained(h, r, w.opts.Tag); err != nil {
+			if err := appendRetained(h, r, body, w.opts.Tag); err != nil {
 				return err
 			}
 			o.retention.trim(h, now(), keep)
@@ -199,8 +201,11 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained) (
 func (o *Owner) basesInUse(except *Writer) map[uint64]bool {
 	m := make(map[uint64]bool)
 	for w := range o.active {
-		if w != except && w.base != nil {
-			m[w.base.retained.Id.Checkpoint] = true
+		if w == except {
+			continue
+		}
+		for _, b := range w.bases() {
+			m[b.retained.Id.Checkpoint] = true
 		}
 	}
 	return m
@@ -222,9 +227,8 @@ func neverCommitted(h *format.Head, r *format.Retained) bool {
 	return h.GetLast().GetCheckpoint() <= r.Id.Checkpoint || findRetained(h, r.Id.Checkpoint) >= 0
 }
 
-func appendRetained(h *format.Head, r *format.Retained, tag string) error {
-	h.Last, h.LastManifest = r.Id, r.ManifestNonce
-	h.Retained = append(h.Retained, r)
+func appendRetained(h *format.Head, r *format.Retained, body []byte, tag string) error {
+	setLast(h, r, body)
 	if tag == "" {
 		return nil
 	}

@@ -165,7 +165,7 @@ func TestCommitRefusesRetiredBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := o.writeHead(context.Background(), at, headChange{op: "sabotage",
-		apply: func(h *format.Head) error { h.Retained = nil; return nil }}); err != nil {
+		apply: func(h *format.Head) error { h.Retained, h.LastBody = nil, nil; return nil }}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.Commit(context.Background())

@@ -141,7 +141,7 @@ func (p *packer) open(ctx context.Context) error {
 		p.w.job.store.buffers.put(buf)
 		return nil
 	}
-	o := &format.Object{Id: p.w.id, Writer: mainWriter, Number: p.own, Nonce: newNonce()}
+	o := &format.Object{Id: p.w.id, Writer: p.w.name, Number: p.own, Nonce: newNonce()}
 	p.own++
 	p.cur = &openPack{PackBuilder: format.NewPackBuilder(buf, o.Nonce, nil), buf: buf, object: o, index: p.refLocked(o)}
 	return nil
@@ -234,7 +234,7 @@ func (p *packer) finish(ctx context.Context) (embedded []byte, err error) {
 	p.mu.Unlock()
 	switch {
 	case last == nil:
-	case sent == 0 && last.Room(0, nil) <= embedLimit:
+	case p.w.embeds && sent == 0 && last.Room(0, nil) <= embedLimit:
 		body, err := last.seal()
 		last.object.Embedded, last.object.Writer = true, ""
 		embedded = slices.Clone(body)

@@ -18,6 +18,7 @@ type Checkpoint struct {
 	job      *Job
 	retained *format.Retained
 	info     Info
+	body     []byte // the manifest object, if HEAD carried it along
 }
 
 // Info is what HEAD says of it.
@@ -94,9 +95,12 @@ func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
 	if m, ok := c.job.store.manifests.Get(hash); ok {
 		return m, nil
 	}
-	b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize))
-	if err != nil {
-		return nil, c.explain(ctx, err, "", c.manifestKey())
+	b := c.body
+	if b == nil {
+		var err error
+		if b, _, err = c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize)); err != nil {
+			return nil, c.explain(ctx, err, "", c.manifestKey())
+		}
 	}
 	m, err := c.decodeManifest(b)
 	if err != nil {
@@ -166,6 +170,10 @@ func (c *Checkpoint) locate(o *format.Object) (key string, offset int64) {
 
 // readPack fills b from offset off of a pack.
 func (c *Checkpoint) readPack(ctx context.Context, o *format.Object, off uint64, b []byte, part string) error {
+	if pack := c.packInBody(o); uint64(len(pack)) >= off+uint64(len(b)) {
+		copy(b, pack[off:])
+		return nil
+	}
 	key, at := c.locate(o)
 	if err := c.job.store.objects.ReadRange(ctx, key, at+int64(off), b); err != nil {
 		return c.explain(ctx, err, part, key)

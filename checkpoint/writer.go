@@ -15,13 +15,16 @@ import (
 
 const (
 	maxMetadata = 1 << 20 // it lies in the manifest, which is read whole
-	mainWriter  = "main"  // names the packs of a save by one process
+	mainWriter  = "main"  // names the packs of a save by one process, and a coordinator's
 )
 
 // Writer is one save under way. Its methods may be called from several goroutines; Commit when all of them have returned.
 type Writer struct {
 	job     *Job
 	id      *format.CheckpointID
+	fence   []byte // of the ownership that the save belongs to
+	name    string // in the keys of its packs
+	embeds  bool   // a small pack may travel in its manifest: it has one
 	opts    BeginOptions
 	base    *base // nil: a full save
 	commit  func(ctx context.Context, r *format.Retained, manifest []byte) (Info, error)
@@ -36,6 +39,7 @@ type Writer struct {
 	mu       sync.Mutex
 	parts    map[string]*format.Part
 	metadata map[string][]byte
+	handles  map[string]*taken // by worker
 	done     bool
 }
 
@@ -43,8 +47,11 @@ var errAborted = errors.New("the save was aborted")
 
 func now() time.Time { return time.Now() }
 
-func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, opts BeginOptions) *Writer {
-	w := &Writer{job: j, id: id, opts: opts, ended: func() {}, started: now(), parts: map[string]*format.Part{}, metadata: map[string][]byte{}}
+func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, fence []byte, opts BeginOptions) *Writer {
+	w := &Writer{
+		job: j, id: id, fence: fence, name: mainWriter, embeds: true, opts: opts, ended: func() {}, started: now(),
+		parts: map[string]*format.Part{}, metadata: map[string][]byte{}, handles: map[string]*taken{},
+	}
 	if w.opts.Progress == nil {
 		w.opts.Progress = new(Progress)
 	}
@@ -145,7 +152,7 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info.Requests = requestsOf(&w.meter) // now with the commit's own
+	info.Requests = w.requests() // now with the commit's own
 	w.job.store.manifests.Add(hash, m)
 	w.job.store.opts.Logger.InfoContext(ctx, "checkpoint committed", "job", info.Job, "checkpoint", info.Checkpoint, "bytes", info.Bytes,
 		"new_bytes", info.NewBytes, "stored_bytes", info.StoredBytes, "duration", info.Duration)
@@ -175,12 +182,14 @@ func (w *Writer) Abort() error {
 
 // manifest collects what was saved.
 func (w *Writer) manifest() (*format.Manifest, error) {
+	m := &format.Manifest{Job: w.job.name, Id: w.id, CreatedAtNs: w.started.UnixNano(), Objects: w.packs.objects()}
+	for _, b := range w.bases() {
+		if m.Base == nil || m.Base.Checkpoint < b.retained.Id.Checkpoint {
+			m.Base = b.retained.Id
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m := &format.Manifest{Job: w.job.name, Id: w.id, CreatedAtNs: w.started.UnixNano(), Objects: w.packs.objects()}
-	if w.base != nil {
-		m.Base = w.base.retained.Id
-	}
 	for name, p := range w.parts {
 		if p == nil {
 			return nil, w.fail(ErrInvalid, name, errors.New("the part was not saved to its end"), "commit only when every Add succeeded")
@@ -201,7 +210,7 @@ func (w *Writer) manifest() (*format.Manifest, error) {
 }
 
 func (w *Writer) stats(m *format.Manifest) *format.Stats {
-	r := w.meter.Snapshot()
+	r := w.requests()
 	s := &format.Stats{
 		Parts: uint64(len(m.Parts)), StoredBytes: uint64(w.packs.stored.Load()), DurationNs: int64(now().Sub(w.started)),
 		Puts: uint64(r.Put), Gets: uint64(r.Get), Lists: uint64(r.List), Deletes: uint64(r.Delete), Heads: uint64(r.Head),
@@ -209,22 +218,45 @@ func (w *Writer) stats(m *format.Manifest) *format.Stats {
 	for _, p := range m.Parts {
 		s.Bytes += p.Size
 		s.NewBytes += p.NewBytes
+		s.MovedBytes += p.MovedBytes
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.handles {
+		s.StoredBytes += t.stats.StoredBytes
 	}
 	return s
 }
 
+// requests are those of the save so far, its workers' included.
+func (w *Writer) requests() Requests {
+	r := requestsOf(&w.meter)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.handles {
+		r.Put += int64(t.stats.Puts)
+		r.Get += int64(t.stats.Gets)
+		r.List += int64(t.stats.Lists)
+		r.Delete += int64(t.stats.Deletes)
+		r.Head += int64(t.stats.Heads)
+	}
+	return r
+}
+
 // admissible is rule 3 on the HEAD version that the commit is conditioned on: whatever the manifest refers to beside its own
-// objects belongs to the base, and the base is still retained; and no newer checkpoint was committed.
+// objects belongs to a base, its own or a worker's, and each base is still retained; and no newer checkpoint was committed.
 func (w *Writer) admissible(h *format.Head) error {
 	if last := h.GetLast().GetCheckpoint(); last >= w.id.Checkpoint {
 		return w.fail(ErrConflict, "", fmt.Errorf("checkpoint %d was committed first", last), "begin a new save")
 	}
-	if w.base == nil || !w.base.used.Load() {
-		return nil
-	}
-	b := w.base.retained
-	if i := findRetained(h, b.Id.Checkpoint); i < 0 || !slices.Equal(h.Retained[i].ManifestHash, b.ManifestHash) {
-		return w.fail(ErrConflict, "", fmt.Errorf("checkpoint %d, which this save refers to, was retired meanwhile", b.Id.Checkpoint), "save again")
+	for _, b := range w.bases() {
+		if !b.used.Load() {
+			continue
+		}
+		r := b.retained
+		if i := findRetained(h, r.Id.Checkpoint); i < 0 || !slices.Equal(h.Retained[i].ManifestHash, r.ManifestHash) {
+			return w.fail(ErrConflict, "", fmt.Errorf("checkpoint %d, which this save refers to, was retired meanwhile", r.Id.Checkpoint), "save again")
+		}
 	}
 	return nil
 }

@@ -89,6 +89,9 @@ func escapeWriter(name string) string {
 	return b.String()
 }
 
+// CheckWriter refuses what cannot be a writer's name in the key of a pack.
+func CheckWriter(name string) error { return checkWriter(name) }
+
 func checkWriter(name string) error {
 	if name == "" {
 		return errors.New("no writer")
