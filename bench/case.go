@@ -37,12 +37,14 @@ func Cases() []Case {
 	cases = append(cases, expiryCases()...)
 	cases = append(cases, podCase(), throttleCase())
 	cases = append(cases, repeatCases()...)
-	return append(append(cases, outageCases()...), hangExpiryCase())
+	cases = append(append(cases, outageCases()...), hangExpiryCase())
+	return append(cases, sidecarCases()...)
 }
 
 // stage is where cases are played.
 type stage struct {
 	site        *site
+	sidecar     []string // see [Options.Sidecar]
 	quick, real bool
 }
 

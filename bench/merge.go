@@ -29,6 +29,7 @@ func merge(rounds []Result) Result {
 			ns = append(ns, *r.NsPerOp)
 		}
 		m.Latency = m.Latency.worst(r.Latency)
+		m.Sidecar = m.Sidecar.worst(r.Sidecar)
 	}
 	if ns != nil {
 		mid, best := median(ns), slices.Min(ns)
@@ -42,6 +43,16 @@ func worst[T cmp.Ordered](a, b *T) *T {
 		return b
 	}
 	return a
+}
+
+func (f *SidecarFigures) worst(o *SidecarFigures) *SidecarFigures {
+	if f == nil || o == nil {
+		return cmp.Or(f, o)
+	}
+	return &SidecarFigures{
+		Served: min(f.Served, o.Served), Shed: max(f.Shed, o.Shed), Broken: max(f.Broken, o.Broken), Cores: max(f.Cores, o.Cores),
+		Peak: max(f.Peak, o.Peak), Anon: max(f.Anon, o.Anon), File: max(f.File, o.File),
+	}
 }
 
 func (l *Latency) worst(o *Latency) *Latency {

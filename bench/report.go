@@ -54,6 +54,8 @@ type Result struct {
 	AllocsPerOp *float64 `json:"allocs_per_op,omitempty"`
 	BytesPerOp  *float64 `json:"bytes_per_op,omitempty"`
 
+	Sidecar *SidecarFigures `json:"sidecar,omitempty"`
+
 	Dark      *float64 `json:"dark_seconds,omitempty"`      // in which no call succeeded, beyond 0.25 s at a time
 	Refreshed *float64 `json:"refreshed_seconds,omitempty"` // from the server's recovery to the first call with a new token
 	Unrenewed bool     `json:"unrenewed,omitempty"`         // there was none before the case ended

@@ -18,6 +18,8 @@ type Options struct {
 	Only  []string // names of contenders to run; default all
 	Cases []string // names of cases to run; a name that ends in * stands for all that begin so; default all
 
+	Sidecar []string // the command that runs the sidecar; without it the cases of the sidecar are left out
+
 	Quick    bool // a smoke test: counts still mean something, times do not
 	RealTime bool // outages take 60 s and token lives many minutes, as in life; about half an hour in all
 	Repeat   int  // rounds of each case; default each case's own
@@ -46,7 +48,11 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	cases, err := choose("case", Cases(), own.Cases, func(c Case) string { return c.Name })
+	known := Cases()
+	if own.Sidecar == nil {
+		known = slices.DeleteFunc(known, func(c Case) bool { return c.Kind == Sidecar })
+	}
+	cases, err := choose("case", known, own.Cases, func(c Case) string { return c.Name })
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +68,7 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 	for _, c := range contenders {
 		report.Contenders = append(report.Contenders, ContenderAbout{c.Name, c.About})
 	}
-	s := &stage{site: place, quick: own.Quick, real: own.RealTime}
+	s := &stage{site: place, sidecar: own.Sidecar, quick: own.Quick, real: own.RealTime}
 	for i, c := range cases {
 		_, _ = fmt.Fprintf(own.Progress, "[%d/%d] %s: %s\n", i+1, len(cases), c.Name, c.About) // progress is worth no failure
 		report.Cases = append(report.Cases, s.run(ctx, c, contenders, own.Repeat))

@@ -124,6 +124,7 @@ func (c *CaseReport) table() (header []string, rows [][]string) {
 		Hot:     {"contender", "ns/op", "best", "allocs/op", "B/op"},
 		Wait:    {"contender", "fetches", "conns", "calls", "errors", "late", "overrun", "p50", "p99", "p99.9", "max", "refreshed"},
 		Episode: {"contender", "fetches", "meanwhile", "conns", "calls", "errors", "p50", "p99", "p99.9", "max", "dark", "refreshed"},
+		Sidecar: {"contender", "calls", "served", "shed", "broken", "fetches", "p50", "p99", "p99.9", "max", "cores", "peak MiB", "anonymous", "mapped"},
 	}[c.Kind]
 	for _, r := range c.Results {
 		row := []string{r.Contender}
@@ -171,10 +172,23 @@ func (r *Result) cell(column string) string {
 		}
 		return seconds(r.Refreshed)
 	}
+	if f := r.Sidecar; f != nil {
+		if text, ok := f.cell(column); ok {
+			return text
+		}
+	}
 	if r.Latency == nil {
 		return ""
 	}
 	return seconds(map[string]*float64{"p50": &l.P50, "p99": &l.P99, "p99.9": &l.P999, "max": &l.Max}[column])
+}
+
+func (f *SidecarFigures) cell(column string) (string, bool) {
+	text, ok := map[string]string{
+		"served": strconv.Itoa(f.Served), "shed": strconv.Itoa(f.Shed), "broken": strconv.Itoa(f.Broken), "cores": fmt.Sprintf("%.3f", f.Cores),
+		"peak MiB": mib(f.Peak), "anonymous": mib(f.Anon), "mapped": mib(f.File),
+	}[column]
+	return text, ok
 }
 
 func count(n *int) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,9 @@ func (a *app) benchToken(ctx context.Context, f benchFlags) error {
 	o := &bench.Options{Only: f.contenders, Cases: f.cases, Quick: f.quick, RealTime: f.realTime, Repeat: f.repeat}
 	if !a.quiet {
 		o.Progress = a.err
+	}
+	if program, err := os.Executable(); err == nil {
+		o.Sidecar = []string{program, "metadata", "serve"}
 	}
 	report, err := bench.Run(ctx, o)
 	if errors.Is(err, bench.ErrUsage) {
