@@ -1,10 +1,10 @@
 package checkpoint
 
 import (
-	"cmp"
+	"bytes"
 	"context"
+	"io"
 	"os"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,178 +12,252 @@ import (
 )
 
 const (
-	// planFrames bounds how many frames are planned at once: about 100 bytes each.
-	planFrames = 16 << 10
 	// planGap is how many unwanted bytes are read rather than paying for another request.
 	planGap = 64 << 10
+	// biteSize is how much of a stream is taken at once: so little that it is still in the processor's cache when it is checked and written, so much that the
+	// calls do not count.
+	biteSize = 512 << 10
+	// openFiles is how many files one stream keeps open. A pack holds the chunks of few large files or of many small ones, which are written once.
+	openFiles = 16
+	// leastSpace is room for the largest frame behind the largest gap, and for what a usual one decodes to.
+	leastSpace = 5 << 18
 )
 
-// need is one frame that a restore reads, and where its content goes.
-type need struct {
-	chunk format.Chunk // Pack is the manifest's index
-	dests []dest
+// spaces is the working memory of one operation that reads: one buffer of the store's budget, in pieces, one for each stream. Whoever has a piece never waits for
+// another one.
+type spaces struct {
+	of    *buffers
+	whole []byte
+	free  chan []byte
 }
 
-// dest is a stretch of a chunk's content and its place in a file.
-type dest struct {
+// spaces waits for a buffer and divides it by n, or less if the pieces became too small. Give it back by close.
+func (s *Store) spaces(ctx context.Context, n int) (*spaces, error) {
+	whole, err := s.buffers.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	size := max(len(whole)/n, leastSpace)
+	sp := &spaces{of: s.buffers, whole: whole, free: make(chan []byte, n)}
+	for rest := whole; len(rest) >= size && len(sp.free) < n; rest = rest[size:] {
+		sp.free <- rest[:size:size]
+	}
+	return sp, nil
+}
+
+func (s *spaces) get(ctx context.Context) ([]byte, error) {
+	select {
+	case b := <-s.free:
+		return b, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (s *spaces) put(b []byte) { s.free <- b }
+
+func (s *spaces) close() { s.of.put(s.whole) }
+
+// want is a stretch of a chunk's content and its place in a file.
+type want struct {
+	chunk         format.Chunk // Pack is the manifest's index
 	t             *target
 	off           int64
 	start, length uint32
 }
 
-// fetch writes the content of all targets into their temporary files. It plans in rounds of planFrames, so that memory does not grow with the checkpoint.
-func (r *restorer) fetch(ctx context.Context, targets []*target) error {
-	plan := make(plan)
-	for _, t := range targets {
-		for i := range t.part.Segments {
-			table, packs, err := r.c.table(ctx, r.m, t.part.Segments[i], format.SegmentLength(t.part, i))
-			if err != nil {
-				return namePart(err, string(t.part.Name))
-			}
-			plan.add(t, int64(i)*int64(t.part.SegmentSize), table, packs)
-			if len(plan) >= planFrames {
-				if err := r.execute(ctx, plan); err != nil {
+// name is whom an error concerns.
+func (w *want) name() string { return string(w.t.part.Name) }
+
+func (w *want) end() uint64 { return w.chunk.Offset + uint64(w.chunk.Stored) }
+
+// fetch brings the content of all targets into their files. One goroutine plans, the others each carry out one request at a time; the plan runs ahead of them by
+// no more than a batch.
+func (r *restorer) fetch(ctx context.Context) (err error) {
+	streams := r.c.job.store.opts.Concurrency
+	if r.spaces, err = r.c.job.store.spaces(ctx, streams); err != nil {
+		return err
+	}
+	defer r.spaces.close()
+	g, ctx := errgroup.WithContext(ctx)
+	runs := make(chan []want)
+	for range streams {
+		g.Go(func() error {
+			for run := range runs {
+				if err := r.read(ctx, run); err != nil {
 					return err
 				}
-				clear(plan)
 			}
-		}
+			return nil
+		})
 	}
-	return r.execute(ctx, plan)
-}
-
-// plan is what to read, by place: a chunk that several extents refer to is fetched once.
-type plan map[place]*need
-
-// place is where a chunk lies and what its table says of it. Tables that disagree, as hostile ones may, are read and checked each for itself.
-type place struct {
-	pack        uint32
-	offset      uint64
-	stored, raw uint32
-	hash        format.Hash
-}
-
-// add plans one segment, which starts at offset off of its part.
-func (p plan) add(t *target, off int64, table *format.Table, packs packs) {
-	for row := range table.ExtentChunk {
-		e := table.Extent(row)
-		if e.Chunk == format.Zeros { // the file is as long as its part already, and zeros where nothing is written
-			off += int64(e.Length)
-			continue
-		}
-		c := table.Chunk(int(e.Chunk))
-		c.Pack = packs.object(c.Pack)
-		at := place{c.Pack, c.Offset, c.Stored, c.Raw, c.Hash}
-		n := p[at]
-		if n == nil {
-			n = &need{chunk: c}
-			p[at] = n
-		}
-		n.dests = append(n.dests, dest{t, off, e.Start, e.Length})
-		off += int64(e.Length)
-	}
-}
-
-// execute reads the plan's frames in few, large, parallel requests.
-func (r *restorer) execute(ctx context.Context, plan plan) error {
-	needs := make([]*need, 0, len(plan))
-	for _, n := range plan {
-		needs = append(needs, n)
-	}
-	slices.SortFunc(needs, func(a, b *need) int {
-		return cmp.Or(cmp.Compare(a.chunk.Pack, b.chunk.Pack), cmp.Compare(a.chunk.Offset, b.chunk.Offset))
+	g.Go(func() error {
+		defer close(runs)
+		return r.plan(ctx, runs)
 	})
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.c.job.store.opts.Concurrency)
-	for len(needs) > 0 && ctx.Err() == nil {
-		n := coalesceChunks(len(needs), func(i int) format.Chunk { return needs[i].chunk }, r.c.job.store.buffers.size)
-		run := needs[:n]
-		needs = needs[n:]
-		g.Go(func() error { return r.read(ctx, run) })
-	}
 	return g.Wait()
 }
 
-// coalesceChunks returns how many of the first of n chunks, sorted by their place, fit one ranged read of at most limit bytes.
-func coalesceChunks(n int, chunk func(int) format.Chunk, limit int) int {
-	first := chunk(0)
-	end := first.Offset + uint64(first.Stored)
-	for i := 1; i < n; i++ {
-		c := chunk(i)
-		if c.Pack != first.Pack || c.Offset > end+planGap || c.Offset+uint64(c.Stored)-first.Offset > uint64(limit) {
-			return i
-		}
-		end = max(end, c.Offset+uint64(c.Stored))
-	}
-	return n
-}
-
-// read fetches one run of frames, verifies each and writes it where it belongs.
-func (r *restorer) read(ctx context.Context, run []*need) error {
-	buf, err := r.c.job.store.buffers.get(ctx)
+// read fetches one run, verifies each frame as it arrives and writes it where it belongs.
+func (r *restorer) read(ctx context.Context, run []want) (err error) {
+	buf, err := r.spaces.get(ctx)
 	if err != nil {
 		return err
 	}
-	defer r.c.job.store.buffers.put(buf)
-	ws := workspaces.Get().(*workspace)
-	defer workspaces.Put(ws)
-
-	start, end := run[0].chunk.Offset, uint64(0)
-	for _, n := range run {
-		end = max(end, n.chunk.Offset+uint64(n.chunk.Stored))
-	}
-	o := r.m.Objects[run[0].chunk.Pack]
-	b := buf[:end-start]
-	if err := r.c.readPack(ctx, o, start, b, string(run[0].dests[0].t.part.Name)); err != nil {
-		return err
-	}
-	for _, n := range run {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		content, err := format.DecodeFrame(ws.dirty, b[n.chunk.Offset-start:][:n.chunk.Stored], n.chunk, nil)
-		if err != nil {
-			key, _ := r.c.locate(o)
-			return r.c.corrupt(string(n.dests[0].t.part.Name), key, err)
-		}
-		if err := r.write(content, n.dests); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// write puts a chunk's content where it belongs. A file is opened for each chunk and closed again: that costs microseconds, while files kept open would
-// be as many as the checkpoint has parts.
-func (r *restorer) write(content []byte, dests []dest) error {
-	for len(dests) > 0 {
-		t, n := dests[0].t, 1
-		for n < len(dests) && dests[n].t == t {
-			n++
-		}
-		if err := r.writeTo(t, content, dests[:n]); err != nil {
-			return r.c.targetError(t, err)
-		}
-		dests = dests[n:]
-	}
-	return nil
-}
-
-func (r *restorer) writeTo(t *target, content []byte, dests []dest) (err error) {
-	f, err := r.root.OpenFile(t.temp, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
+	defer r.spaces.put(buf)
+	w := &fileWriter{r: r}
 	defer func() {
-		if cerr := f.Close(); err == nil {
-			err = cerr // a full disk may be reported only here
+		if cerr := w.close(); err == nil {
+			err = cerr
 		}
 	}()
-	for _, d := range dests {
-		if _, err := f.WriteAt(content[d.start:d.start+d.length], d.off); err != nil {
+	return r.c.frames(ctx, r.m, run, buf, func(same []want, content []byte, err error) error {
+		if err != nil {
 			return err
 		}
-		r.progress.Bytes.Add(int64(d.length))
+		return w.write(content, same)
+	})
+}
+
+// fileWriter is the files that one stream has open, the one used last at the end.
+type fileWriter struct {
+	r    *restorer
+	open []heldFile
+}
+
+type heldFile struct {
+	t *target
+	f *os.File
+}
+
+// write puts a chunk's content where it belongs.
+func (w *fileWriter) write(content []byte, same []want) error {
+	for i := range same {
+		d := &same[i]
+		if err := w.writeTo(d.t, content[d.start:d.start+d.length], d.off); err != nil {
+			return w.r.c.targetError(d.t, err)
+		}
 	}
 	return nil
+}
+
+func (w *fileWriter) writeTo(t *target, b []byte, off int64) error {
+	f, err := w.file(t)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(b, off); err != nil {
+		return err
+	}
+	whole, err := w.r.done(t, f, int64(len(b)))
+	if err == nil && whole {
+		err = w.drop(len(w.open) - 1)
+	}
+	return err
+}
+
+// file opens t's file, or finds it open.
+func (w *fileWriter) file(t *target) (*os.File, error) {
+	for i := len(w.open) - 1; i >= 0; i-- {
+		if o := w.open[i]; o.t == t {
+			copy(w.open[i:], w.open[i+1:])
+			w.open[len(w.open)-1] = o
+			return o.f, nil
+		}
+	}
+	if len(w.open) == openFiles {
+		if err := w.drop(0); err != nil {
+			return nil, err
+		}
+	}
+	f, err := w.r.openNew(t)
+	if err != nil {
+		return nil, err
+	}
+	w.open = append(w.open, heldFile{t, f})
+	return f, nil
+}
+
+// drop closes a file. A full disk may be reported only here.
+func (w *fileWriter) drop(i int) error {
+	f := w.open[i].f
+	w.open = append(w.open[:i], w.open[i+1:]...)
+	return f.Close()
+}
+
+func (w *fileWriter) close() (err error) {
+	for len(w.open) > 0 {
+		t := w.open[0].t
+		if cerr := w.drop(0); cerr != nil && err == nil {
+			err = w.r.c.targetError(t, cerr)
+		}
+	}
+	return err
+}
+
+// frames reads a run as one stream, and hands each frame's content to use, together with all that is wanted of it, or what is wrong with it. What use
+// returns ends the stream. buf is working space.
+func (c *Checkpoint) frames(ctx context.Context, m *format.Manifest, run []want, buf []byte, use func(same []want, content []byte, err error) error) error {
+	o, pos, last := m.Objects[run[0].chunk.Pack], run[0].chunk.Offset, run[len(run)-1].end()
+	s := c.openPack(ctx, o, pos, last-pos)
+	defer func() { _ = s.Close() }() // only frees the connection
+	for len(run) > 0 {
+		n, end := bite(run, pos, uint64(len(buf)))
+		b := buf[:end-pos]
+		if _, err := io.ReadFull(s, b); err != nil {
+			key, _ := c.locate(o)
+			return c.explain(ctx, err, run[0].name(), key)
+		}
+		for bitten := run[:n]; len(bitten) > 0; {
+			k := 1
+			for k < len(bitten) && bitten[k].chunk == bitten[0].chunk {
+				k++
+			}
+			content, err := c.frame(ctx, o, bitten[0].chunk, b[bitten[0].chunk.Offset-pos:][:bitten[0].chunk.Stored], buf[len(b):], bitten[0].name())
+			if err := use(bitten[:k], content, err); err != nil {
+				return err
+			}
+			bitten = bitten[k:]
+		}
+		run, pos = run[n:], end
+	}
+	return nil
+}
+
+// bite is how many wants of a sorted run are dealt with at once, from offset pos of the pack to end.
+func bite(run []want, pos, space uint64) (n int, end uint64) {
+	for end = pos; n < len(run); n++ {
+		e := run[n].end()
+		if n > 0 && e > end && e-pos > min(biteSize, space) {
+			break
+		}
+		end = max(end, e)
+	}
+	return n, end
+}
+
+// frame verifies a frame and returns its content. One that does not verify is fetched once more: it may have been damaged on the way.
+func (c *Checkpoint) frame(ctx context.Context, o *format.Object, want format.Chunk, b, space []byte, part string) ([]byte, error) {
+	content, err := format.DecodeFrame(space[:0], b, want, nil)
+	if err == nil {
+		return content, nil
+	}
+	if rerr := c.readPack(ctx, o, want.Offset, b, part); rerr != nil {
+		return nil, rerr
+	}
+	content, err = format.DecodeFrame(space[:0], b, want, nil)
+	if err != nil {
+		key, _ := c.locate(o)
+		return nil, c.corrupt(part, key, err)
+	}
+	return content, nil
+}
+
+// openPack reads n bytes of a pack from offset off.
+func (c *Checkpoint) openPack(ctx context.Context, o *format.Object, off, n uint64) io.ReadCloser {
+	if pack := c.packInBody(o); uint64(len(pack)) >= off+n {
+		return io.NopCloser(bytes.NewReader(pack[off : off+n]))
+	}
+	key, at := c.locate(o)
+	return c.job.store.objects.Stream(ctx, key, at+int64(off), int64(n))
 }

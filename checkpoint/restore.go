@@ -4,22 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
-// RestoreOptions tune a restore.
+// RestoreOptions tune a restore. The zero value, and nil, restore everything into a directory that is empty or created.
 type RestoreOptions struct {
 	// Match selects parts by their name below the prefix: * and ? stay inside a path segment, ** crosses them. Default: all.
-	Match    string
-	Force    bool // into a directory that is not empty: files of equal name are replaced, others stay
+	Match string
+	// Force allows a directory that is not empty: files of equal name are replaced, others stay.
+	Force bool
+	// Update is Force for a directory that holds an earlier state: each file of equal name is compared with the checkpoint by the hashes of its pages or
+	// chunks. One that is equal is left alone (mode and time are set); one that differs is built anew from its own good pages and those that are fetched.
+	Update bool
+	// Delete removes, once everything else is in place, what Match selects and the checkpoint does not hold. Only with Update.
+	Delete bool
+	// Resume goes on with a restore of the same checkpoint and prefix that was interrupted, whether or not that one had Resume set: what is there and
+	// verifies is not fetched again. With it a failed restore keeps what it has for the next one, instead of leaving nothing.
+	Resume   bool
 	Progress *Progress
 }
 
@@ -28,11 +35,17 @@ type RestoreReport struct {
 	Checkpoint uint64
 	Parts      int64
 	Bytes      int64
-	Requests   Requests
+	// KeptBytes is how many of Bytes were in the directory already, verified: from an interrupted restore, or in the files that Update met.
+	KeptBytes int64
+	Unchanged int64 // files that Update left alone
+	Deleted   int64 // files, links and directories that Delete removed
+	Requests  Requests
 }
 
-// RestoreDir writes the parts prefix/... (prefix "": all) below dir, creating it. Nothing partial is left under its final name, and after a
-// failure nothing at all that was not there before. A stream becomes a file. ErrInvalid if dir is not empty and Force is not set, or a name would leave dir; ErrNotFound if no part is selected.
+// RestoreDir writes the parts prefix/... (prefix "": all) below dir, creating it. Everything grows in a directory .tidemark-restore-… inside
+// dir and gets its place when all of it is there and verified, so nothing partial is ever under its final name; after a
+// failure nothing is left that was not there before (see Resume for the exception). A stream becomes a file. ErrInvalid if dir is not empty and
+// neither Force nor Update is set, or a name would leave dir; ErrNotFound if no part is selected; ErrConflict if another restore is at work in dir.
 func (c *Checkpoint) RestoreDir(ctx context.Context, prefix, dir string, opts *RestoreOptions) (RestoreReport, error) {
 	var o RestoreOptions
 	if opts != nil {
@@ -43,42 +56,55 @@ func (c *Checkpoint) RestoreDir(ctx context.Context, prefix, dir string, opts *R
 	}
 	ctx, meter := metered(ctx)
 	report := RestoreReport{Checkpoint: c.retained.Id.Checkpoint}
+	if o.Delete && !o.Update {
+		return report, &Error{Kind: ErrInvalid, Op: "restore", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint,
+			Err: errors.New("Delete without Update"), Hint: "removing what the checkpoint does not hold is part of an update only"}
+	}
 	m, err := c.manifest(ctx)
 	if err != nil {
 		return report, err
 	}
-	targets, err := c.selectTargets(m, prefix, o.Match)
+	selected, err := compileGlob(o.Match)
+	if err != nil {
+		return report, c.restoreError(ErrInvalid, "", err)
+	}
+	targets, err := c.selectTargets(m, prefix, selected)
 	if err != nil {
 		return report, err
 	}
-	if err := c.restoreInto(ctx, m, targets, dir, o); err != nil {
+	r := &restorer{c: c, m: m, o: o, targets: targets, selected: selected}
+	if err := r.restoreInto(ctx, dir, prefix); err != nil {
 		return report, err
 	}
 	for _, t := range targets {
 		report.Parts++
 		report.Bytes += int64(t.part.Size)
 	}
+	report.KeptBytes, report.Unchanged, report.Deleted = r.kept.Load(), r.unchanged.Load(), r.deleted
 	report.Requests = requestsOf(meter)
 	return report, nil
+}
+
+func (c *Checkpoint) restoreError(kind error, part string, err error) error {
+	return &Error{Kind: kind, Op: "restore", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: part, Err: err}
 }
 
 // target is one part on its way to a file.
 type target struct {
 	part *format.Part
 	name string // below the directory, in the system's form
-	temp string // where it grows; empty for what is made in one step
-	size int64
+
+	create sync.Once
+	failed error // of create
+	sparse atomic.Bool
+	left   atomic.Int64 // bytes that are not in the file yet
+
+	unchanged bool // stays what it is in the directory
+	reset     bool // and has another mode or time
 }
 
 // selectTargets picks the parts and checks that each name stays inside the directory, whatever wrote the manifest.
-func (c *Checkpoint) selectTargets(m *format.Manifest, prefix, match string) ([]*target, error) {
-	fail := func(kind error, part string, err error) error {
-		return &Error{Kind: kind, Op: "restore", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: part, Err: err}
-	}
-	selected, err := compileGlob(match)
-	if err != nil {
-		return nil, fail(ErrInvalid, "", err)
-	}
+func (c *Checkpoint) selectTargets(m *format.Manifest, prefix string, selected func(string) bool) ([]*target, error) {
 	prefix = strings.TrimSuffix(prefix, "/")
 	var targets []*target
 	for _, p := range m.Parts {
@@ -99,19 +125,26 @@ func (c *Checkpoint) selectTargets(m *format.Manifest, prefix, match string) ([]
 		}
 		local := filepath.FromSlash(name)
 		if !filepath.IsLocal(local) || format.CheckPartName(name) != nil {
-			return nil, fail(ErrInvalid, string(p.Name), errors.New("its name would leave the directory"))
+			return nil, c.restoreError(ErrInvalid, string(p.Name), errors.New("its name would leave the directory"))
 		}
 		if p.Kind == format.Part_SYMLINK {
 			if err := checkLink(name, string(p.LinkTarget)); err != nil {
-				return nil, fail(ErrInvalid, string(p.Name), err)
+				return nil, c.restoreError(ErrInvalid, string(p.Name), err)
 			}
 		}
-		targets = append(targets, &target{part: p, name: local, size: int64(p.Size)})
+		t := &target{part: p, name: local}
+		t.left.Store(int64(p.Size))
+		targets = append(targets, t)
 	}
 	if len(targets) == 0 {
-		return nil, fail(ErrNotFound, "", fmt.Errorf("no part of the checkpoint is selected (prefix %q, pattern %q)", prefix, match))
+		return nil, c.restoreError(ErrNotFound, "", fmt.Errorf("no part of the checkpoint is selected (prefix %q)", prefix))
 	}
 	return targets, nil
+}
+
+// isFile tells what has content from directories and links.
+func (t *target) isFile() bool {
+	return t.part.Kind != format.Part_DIRECTORY && t.part.Kind != format.Part_SYMLINK
 }
 
 // checkLink refuses symbolic links that lead out of the directory that name is relative to.
@@ -120,211 +153,6 @@ func checkLink(name, to string) error {
 		return fmt.Errorf("symbolic link to %q leads out of the directory", to)
 	}
 	return nil
-}
-
-func (c *Checkpoint) restoreInto(ctx context.Context, m *format.Manifest, targets []*target, dir string, o RestoreOptions) (err error) {
-	fail := func(err error) error { return c.localError("restore", err) }
-	made, err := prepareDir(dir, o.Force)
-	if err != nil {
-		return fail(err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fail(err)
-	}
-	r := &restorer{c: c, m: m, root: root, progress: o.Progress, force: o.Force}
-	defer func() {
-		if err != nil {
-			r.undo()
-		}
-		err = errors.Join(err, root.Close())
-		if err != nil && made != "" {
-			_ = removeEmpty(made, dir) // only what this restore created, and only if nothing else is in it
-		}
-	}()
-	for _, t := range targets {
-		o.Progress.Total.Add(t.size)
-	}
-	return r.run(ctx, targets)
-}
-
-// prepareDir makes dir, and returns the topmost directory that it had to create.
-func prepareDir(dir string, force bool) (made string, err error) {
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		made = dir
-		for up := filepath.Dir(made); up != made; up = filepath.Dir(up) {
-			if _, err := os.Stat(up); err == nil || !errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			made = up
-		}
-		return made, os.MkdirAll(dir, 0o755)
-	case err != nil:
-		return "", err
-	case len(entries) > 0 && !force:
-		return "", &Error{Kind: ErrInvalid, Op: "restore", Err: fmt.Errorf("directory %s is not empty (it holds %s)", dir, entries[0].Name()),
-			Hint: "name an empty or new directory, or use force"}
-	}
-	return "", nil
-}
-
-// removeEmpty removes dir and its parents up to top, as far as they are empty.
-func removeEmpty(top, dir string) error {
-	for d := dir; ; d = filepath.Dir(d) {
-		if err := os.Remove(d); err != nil || d == top {
-			return err
-		}
-	}
-}
-
-// restorer writes one restore below root.
-type restorer struct {
-	c        *Checkpoint
-	m        *format.Manifest
-	root     *os.Root
-	force    bool
-	progress *Progress
-
-	temps   []*target // files under temporary names
-	renamed []string  // files under their final names, newest last
-	dirs    []string  // directories made, outermost first
-}
-
-// run restores everything under temporary names, and gives the final names when all of it is there and verified.
-func (r *restorer) run(ctx context.Context, targets []*target) error {
-	for _, t := range targets {
-		if err := r.prepare(t); err != nil {
-			return r.c.targetError(t, err)
-		}
-	}
-	if err := r.fetch(ctx, targets); err != nil {
-		return err
-	}
-	for _, t := range targets {
-		if err := r.finish(t); err != nil {
-			return r.c.targetError(t, err)
-		}
-	}
-	// From the inside out, because writing into a directory changes its time.
-	for _, t := range slices.Backward(targets) {
-		if t.part.Kind == format.Part_DIRECTORY {
-			if err := r.attributes(t.name, t.part); err != nil {
-				return r.c.targetError(t, err)
-			}
-		}
-	}
-	return nil
-}
-
-// prepare makes the directories above a target, and its temporary file.
-func (r *restorer) prepare(t *target) error {
-	dir := filepath.Dir(t.name)
-	if t.part.Kind == format.Part_DIRECTORY {
-		dir = t.name
-	}
-	if err := r.mkdir(dir); err != nil {
-		return err
-	}
-	if !r.force || t.part.Kind == format.Part_DIRECTORY {
-		// The directory was empty: only the checkpoint's own names can collide, and those are unique.
-	} else if st, err := r.root.Lstat(t.name); err == nil && st.IsDir() {
-		return fmt.Errorf("%s is a directory; it is not replaced by a file", t.name)
-	}
-	if t.part.Kind == format.Part_DIRECTORY || t.part.Kind == format.Part_SYMLINK {
-		return nil
-	}
-	t.temp = filepath.Join(dir, fmt.Sprintf(".tidemark-%x", newNonce()))
-	f, err := r.root.OpenFile(t.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	r.temps = append(r.temps, t)
-	return f.Close()
-}
-
-func (r *restorer) mkdir(dir string) error {
-	if dir == "." {
-		return nil
-	}
-	if st, err := r.root.Stat(dir); err == nil && st.IsDir() {
-		return nil
-	}
-	if err := r.mkdir(filepath.Dir(dir)); err != nil {
-		return err
-	}
-	err := r.root.Mkdir(dir, 0o755)
-	if err == nil {
-		r.dirs = append(r.dirs, dir)
-	}
-	return err
-}
-
-// finish gives a target its attributes and its final name.
-func (r *restorer) finish(t *target) error {
-	switch t.part.Kind {
-	case format.Part_DIRECTORY:
-		return nil
-	case format.Part_SYMLINK:
-		if r.force {
-			if err := r.root.Remove(t.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-		if err := r.root.Symlink(string(t.part.LinkTarget), t.name); err != nil {
-			return err
-		}
-	default:
-		if err := r.attributes(t.temp, t.part); err != nil {
-			return err
-		}
-		if !r.force {
-			if _, err := r.root.Lstat(t.name); err == nil {
-				return fmt.Errorf("%s is there already: two parts have one name on this file system: %w", t.name, fs.ErrExist)
-			}
-		}
-		if err := r.root.Rename(t.temp, t.name); err != nil {
-			return err
-		}
-		t.temp = ""
-	}
-	r.renamed = append(r.renamed, t.name)
-	r.progress.Parts.Add(1)
-	return nil
-}
-
-func (r *restorer) attributes(name string, p *format.Part) error {
-	mode := fs.FileMode(p.Mode).Perm()
-	if p.Kind == format.Part_STREAM {
-		mode = 0o644
-	}
-	if err := r.root.Chmod(name, mode); err != nil {
-		return err
-	}
-	if p.ModifiedNs == 0 {
-		return nil
-	}
-	at := time.Unix(0, p.ModifiedNs)
-	return r.root.Chtimes(name, at, at)
-}
-
-// undo removes what this restore has put there. With Force, files that it had replaced already stay replaced, each whole.
-func (r *restorer) undo() {
-	for _, t := range r.temps {
-		if t.temp != "" {
-			_ = r.root.Remove(t.temp)
-		}
-	}
-	if r.force {
-		return
-	}
-	for _, name := range r.renamed {
-		_ = r.root.Remove(name)
-	}
-	for _, dir := range slices.Backward(r.dirs) {
-		_ = r.root.Remove(dir)
-	}
 }
 
 // targetError explains what went wrong with a file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 	"github.com/tidemark-go/tidemark/internal/objstore"
@@ -54,6 +55,7 @@ func (j *Job) Verify(ctx context.Context, opts *VerifyOptions) (VerifyReport, er
 }
 
 type verifier struct {
+	mu       sync.Mutex // of what several streams report at once
 	job      *Job
 	progress *Progress
 	report   VerifyReport
@@ -71,8 +73,8 @@ type expectation struct {
 
 // chunkAt is a chunk as a table describes it, across checkpoints.
 type chunkAt struct {
-	pack format.Nonce
-	place
+	pack         format.Nonce
+	format.Chunk // its Pack is zero: an index is a manifest's own, the nonce everybody's
 }
 
 func (v *verifier) problem(p Problem) { v.report.Problems = append(v.report.Problems, p) }

@@ -1,42 +1,38 @@
 package checkpoint
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
-// wanted is one chunk that a part needs.
-type wanted struct {
-	chunk format.Chunk // Pack is the manifest's index
-	part  string
-}
-
 // data reads every chunk of a checkpoint that was not read before for another one.
 func (v *verifier) data(ctx context.Context, c loaded) error {
-	var batch []wanted
+	var batch []want
 	for _, p := range c.m.Parts {
+		t := &target{part: p}
 		for i, s := range p.Segments {
 			length := format.SegmentLength(p, i)
 			v.progress.Bytes.Add(int64(length))
-			t, packs, err := c.table(ctx, c.m, s, length)
+			table, packs, err := c.table(ctx, c.m, s, length)
 			if err != nil {
 				if !v.damage(err, "table", c, string(p.Name)) {
 					return err
 				}
 				continue
 			}
-			for row := range t.ChunkPack {
-				chunk := t.Chunk(row)
+			for row := range table.ChunkPack {
+				chunk := table.Chunk(row)
 				chunk.Pack = packs.object(chunk.Pack)
-				// The index of the pack is the manifest's own; its nonce is everybody's.
-				at := chunkAt{format.Nonce(c.m.Objects[chunk.Pack].Nonce), place{0, chunk.Offset, chunk.Stored, chunk.Raw, chunk.Hash}}
+				at := chunkAt{format.Nonce(c.m.Objects[chunk.Pack].Nonce), chunk}
+				at.Pack = 0
 				if !v.seen[at] {
 					v.seen[at] = true
-					batch = append(batch, wanted{chunk, string(p.Name)})
+					batch = append(batch, want{chunk: chunk, t: t})
 				}
 			}
 			if len(batch) >= planFrames {
@@ -63,48 +59,51 @@ func (v *verifier) damage(err error, kind string, c loaded, part string) bool {
 	return true
 }
 
-// chunks reads a batch in the order of the packs.
-func (v *verifier) chunks(ctx context.Context, c loaded, batch []wanted) error {
-	slices.SortFunc(batch, func(a, b wanted) int {
-		return cmp.Or(cmp.Compare(a.chunk.Pack, b.chunk.Pack), cmp.Compare(a.chunk.Offset, b.chunk.Offset))
-	})
-	buf, err := v.job.store.buffers.get(ctx)
+// chunks reads a batch in the order of the packs, several packs at once.
+func (v *verifier) chunks(ctx context.Context, c loaded, batch []want) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	slices.SortFunc(batch, compareWants)
+	streams := v.job.store.opts.Concurrency
+	sp, err := v.job.store.spaces(ctx, streams)
 	if err != nil {
 		return err
 	}
-	defer v.job.store.buffers.put(buf)
-	for len(batch) > 0 {
-		n := coalesceChunks(len(batch), func(i int) format.Chunk { return batch[i].chunk }, len(buf))
+	defer sp.close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(streams)
+	for len(batch) > 0 && ctx.Err() == nil {
+		n := cutRun(batch)
 		run := batch[:n]
 		batch = batch[n:]
-		if err := v.read(ctx, c, run, buf); err != nil {
-			return err
-		}
+		g.Go(func() error { return v.read(ctx, c, run, sp) })
 	}
-	return nil
+	return g.Wait()
 }
 
-func (v *verifier) read(ctx context.Context, c loaded, run []wanted, buf []byte) error {
-	o, start := c.m.Objects[run[0].chunk.Pack], run[0].chunk.Offset
-	var end uint64
-	for _, w := range run {
-		end = max(end, w.chunk.Offset+uint64(w.chunk.Stored))
-	}
-	b := buf[:end-start]
-	if err := c.readPack(ctx, o, start, b, run[0].part); err != nil {
-		if v.damage(err, "chunk", c, run[0].part) {
-			return nil
-		}
+func (v *verifier) read(ctx context.Context, c loaded, run []want, sp *spaces) error {
+	buf, err := sp.get(ctx)
+	if err != nil {
 		return err
 	}
-	key, _ := c.locate(o)
-	for _, w := range run {
-		content, err := format.DecodeFrame(nil, b[w.chunk.Offset-start:][:w.chunk.Stored], w.chunk, nil)
+	defer sp.put(buf)
+	err = c.frames(ctx, c.m, run, buf, func(same []want, content []byte, err error) error {
+		v.mu.Lock()
+		defer v.mu.Unlock()
 		if err != nil {
-			v.damage(c.corrupt(w.part, key, err), "chunk", c, w.part)
-			continue
+			if !v.damage(err, "chunk", c, same[0].name()) {
+				return err
+			}
+			return nil
 		}
 		v.report.CheckedBytes += int64(len(content))
+		return nil
+	})
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil && !v.damage(err, "chunk", c, run[0].name()) {
+		return err
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"gocloud.dev/blob"
-
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
@@ -47,22 +45,15 @@ func (s *Store) OpenRange(ctx context.Context, key string, off, n int64) (io.Rea
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.b.NewRangeReader(actx, name, off, n, &blob.ReaderOptions{BeforeRead: s.d.beforeRead})
+	r, info, err := s.open(actx, name, off, n)
 	if err != nil {
 		return nil, s.failRead(actx, op, key, err)
 	}
-	fail := func(err error) error { return s.fail(actx, op, key, err) }
-	info, err := s.d.read(r)
-	switch {
-	case err != nil:
-		err = fail(err)
-	case off+n > info.Size:
-		err = shortRange(key)
-	default:
-		return &rangeBody{r, fail}, nil
+	if off+n > info.Size {
+		_ = r.Close() // only frees the connection
+		return nil, shortRange(key)
 	}
-	_ = r.Close() // only frees the connection
-	return nil, err
+	return &rangeBody{r, func(err error) error { return s.fail(actx, op, key, err) }}, nil
 }
 
 // OpenRange implements objstore.Streamer.

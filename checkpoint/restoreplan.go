@@ -1,0 +1,186 @@
+package checkpoint
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+)
+
+const (
+	// planFrames bounds how many wants are planned at once: 80 bytes each.
+	planFrames = 8 << 10
+	// planFirst is the same for the first batch: enough for all streams to begin with.
+	planFirst = 1 << 10
+)
+
+// planner turns tables into runs: what is wanted of one pack, in order, few gaps between.
+type planner struct {
+	r     *restorer
+	runs  chan<- []want
+	mu    sync.Mutex // targets that are compared with local files are planned side by side
+	batch []want
+	size  int // that a batch may have
+}
+
+// plan sends what has to be read to runs.
+func (r *restorer) plan(ctx context.Context, runs chan<- []want) error {
+	p := &planner{r: r, runs: runs, size: planFirst}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(1)
+	if r.found || r.o.Update {
+		g.SetLimit(runtime.GOMAXPROCS(0))
+	}
+	for _, t := range r.targets {
+		if gctx.Err() != nil {
+			break
+		}
+		if t.isFile() {
+			g.Go(func() error { return r.c.targetError(t, p.target(gctx, t)) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return p.flush(ctx)
+}
+
+// target plans one file.
+func (p *planner) target(ctx context.Context, t *target) error {
+	var old *os.File
+	if p.r.staged[t.name] {
+		f, err := p.r.openNew(t)
+		if err != nil {
+			return err
+		}
+		old = f
+	} else if f, err := p.r.startFromLocal(ctx, t); err != nil || t.unchanged {
+		return err
+	} else {
+		old = f
+	}
+	if old != nil {
+		defer func() { _ = old.Close() }() // what was written to it is closed by who finishes the file
+	}
+	var have int64
+	for i := range t.part.Segments {
+		n, err := p.segment(ctx, t, i, old)
+		if err != nil {
+			return err
+		}
+		have += n
+	}
+	if have == 0 && t.part.Size > 0 {
+		return nil
+	}
+	_, err := p.r.done(t, old, have)
+	return err
+}
+
+// segment plans one segment and returns how many of its bytes need no fetching.
+func (p *planner) segment(ctx context.Context, t *target, i int, old *os.File) (have int64, err error) {
+	off, length := int64(i)*int64(t.part.SegmentSize), format.SegmentLength(t.part, i)
+	table, packs, err := p.r.c.table(ctx, p.r.m, t.part.Segments[i], length)
+	if err != nil {
+		return 0, err
+	}
+	missing := []span{{0, uint32(length)}}
+	if old != nil {
+		if missing, err = p.r.missing(ctx, old, t, off, length, table, false); err != nil {
+			return 0, err
+		}
+		p.r.kept.Add(int64(length) - total(missing))
+	}
+	wants, zeros := wantsOf(t, off, table, packs, missing)
+	for _, z := range zeros {
+		if old != nil {
+			if err := writeZeros(old, off+int64(z.off), int64(z.n)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if len(zeros) > 0 {
+		t.sparse.Store(true)
+	}
+	return int64(length) - total(missing) + total(zeros), p.put(ctx, wants)
+}
+
+// wantsOf lists what has to be read for the missing spans of a segment at offset off of its part, and those that are zeros.
+func wantsOf(t *target, off int64, table *format.Table, packs packs, missing []span) (wants []want, zeros []span) {
+	at := uint32(0) // where the extent starts in the segment
+	for row := range table.ExtentChunk {
+		e := table.Extent(row)
+		for len(missing) > 0 && missing[0].off < at+e.Length {
+			m := missing[0]
+			n := min(m.off+m.n, at+e.Length) - m.off
+			if e.Chunk == format.Zeros {
+				zeros = append(zeros, span{m.off, n})
+			} else {
+				c := table.Chunk(int(e.Chunk))
+				c.Pack = packs.object(c.Pack)
+				wants = append(wants, want{chunk: c, t: t, off: off + int64(m.off), start: e.Start + m.off - at, length: n})
+			}
+			if missing[0] = (span{m.off + n, m.n - n}); missing[0].n == 0 {
+				missing = missing[1:]
+			}
+		}
+		at += e.Length
+	}
+	return wants, zeros
+}
+
+// put adds wants to the batch and sends it when it is full.
+func (p *planner) put(ctx context.Context, wants []want) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.batch = append(p.batch, wants...)
+	if len(p.batch) < p.size {
+		return nil
+	}
+	return p.flush(ctx)
+}
+
+func (p *planner) flush(ctx context.Context) error {
+	batch := p.batch
+	p.batch, p.size = nil, planFrames
+	slices.SortFunc(batch, compareWants)
+	for len(batch) > 0 {
+		n := cutRun(batch)
+		select {
+		case p.runs <- batch[:n:n]:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+// compareWants orders by place; wants of one chunk become neighbours. Tables that disagree about a chunk, as hostile ones may, are read and checked each for itself.
+func compareWants(a, b want) int {
+	return cmp.Or(cmp.Compare(a.chunk.Pack, b.chunk.Pack), cmp.Compare(a.chunk.Offset, b.chunk.Offset), cmp.Compare(a.chunk.Stored, b.chunk.Stored),
+		cmp.Compare(a.chunk.Raw, b.chunk.Raw), bytes.Compare(a.chunk.Hash[:], b.chunk.Hash[:]))
+}
+
+// cutRun returns how many of the first sorted wants make one request: of one pack, with small gaps, none before the end of another.
+func cutRun(wants []want) int {
+	first, end := wants[0].chunk, wants[0].end()
+	for i := 1; i < len(wants); i++ {
+		w := &wants[i]
+		if w.chunk == wants[i-1].chunk {
+			continue
+		}
+		if w.chunk.Pack != first.Pack || w.chunk.Offset < end || w.chunk.Offset > end+planGap {
+			return i
+		}
+		end = w.end()
+	}
+	return len(wants)
+}

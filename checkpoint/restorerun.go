@@ -1,0 +1,158 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/tidemark-go/tidemark/internal/format"
+)
+
+// restorer carries one restore out.
+type restorer struct {
+	c        *Checkpoint
+	m        *format.Manifest
+	o        RestoreOptions
+	targets  []*target // in the order of their names
+	selected func(string) bool
+	*stage
+	spaces *spaces
+
+	staged map[string]bool // files that an interrupted restore left in the stage
+	dirs   map[string]bool // made in the stage
+
+	kept, unchanged atomic.Int64
+	deleted         int64
+}
+
+// restoreInto builds everything in the stage, verified, and then gives it its place.
+func (r *restorer) restoreInto(ctx context.Context, dir, prefix string) (err error) {
+	if r.stage, err = r.c.openStage(dir, prefix, r.o); err != nil {
+		return r.c.localError("restore", err)
+	}
+	defer func() {
+		switch {
+		case err == nil:
+			err = r.c.localError("restore", r.discard())
+		case !r.o.Resume:
+			if !r.merge {
+				r.takeBack()
+			}
+			_ = r.discard() // the reason is err
+		}
+		err = errors.Join(err, r.close())
+		if err != nil {
+			r.removeMade()
+		}
+	}()
+	for _, t := range r.targets {
+		r.o.Progress.Total.Add(int64(t.part.Size))
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	if err := r.fetch(ctx); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return r.place()
+}
+
+// prepare makes directories and links in the stage, and looks at what an interrupted restore has left there.
+func (r *restorer) prepare() error {
+	if r.found {
+		r.staged = map[string]bool{}
+		err := walkRoot(r.work, ".", func(name string, d fs.DirEntry) error {
+			if d.Type().IsRegular() {
+				r.staged[name] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return r.c.localError("restore", err)
+		}
+	}
+	r.dirs = map[string]bool{".": true}
+	for _, t := range r.targets {
+		if err := r.prepareTarget(t); err != nil {
+			return r.c.targetError(t, err)
+		}
+	}
+	return nil
+}
+
+func (r *restorer) prepareTarget(t *target) error {
+	if t.part.Kind == format.Part_DIRECTORY {
+		return r.mkdir(t.name)
+	}
+	if err := r.mkdir(filepath.Dir(t.name)); err != nil {
+		return err
+	}
+	if t.part.Kind != format.Part_SYMLINK {
+		return nil
+	}
+	if r.found {
+		if err := r.work.Remove(t.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return sameName(r.work.Symlink(string(t.part.LinkTarget), t.name), t.name)
+}
+
+// sameName explains why a new name is taken in a directory that holds nothing but parts, whose names are unique.
+func sameName(err error, name string) error {
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: two parts have one name on this file system: %w", name, err)
+	}
+	return err
+}
+
+// mkdir makes a directory of the stage with those above it.
+func (r *restorer) mkdir(dir string) error {
+	if r.dirs[dir] {
+		return nil
+	}
+	if err := r.mkdir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := r.work.Mkdir(dir, 0o755); err != nil && !(r.found && errors.Is(err, fs.ErrExist)) {
+		return sameName(err, dir)
+	}
+	r.dirs[dir] = true
+	return nil
+}
+
+// walkRoot visits what lies below dir, parents first, links not followed. Unlike fs.WalkDir it knows names that are no UTF-8. fs.SkipDir as
+// visit's answer leaves a directory out.
+func walkRoot(root *os.Root, dir string, visit func(name string, d fs.DirEntry) error) error {
+	entries, err := entriesOf(root, dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		err := visit(name, e)
+		if err == nil && e.IsDir() {
+			err = walkRoot(root, name, visit)
+		}
+		if err != nil && !errors.Is(err, fs.SkipDir) {
+			return err
+		}
+	}
+	return nil
+}
+
+func entriesOf(root *os.Root, dir string) ([]fs.DirEntry, error) {
+	f, err := root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return f.ReadDir(-1)
+}
