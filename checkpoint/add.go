@@ -30,7 +30,6 @@ func (w *Writer) Add(name string, r io.Reader, opts ...PartOption) error {
 func (w *Writer) compareWith(part *format.Part) (was *format.Part, err error) {
 	part.Method = format.Part_FULL
 	if w.base == nil {
-		part.Reason = "nothing to compare with"
 		return nil, nil
 	}
 	was, part.Reason, err = w.base.part(w.ctx, string(part.Name))
@@ -41,8 +40,29 @@ func (w *Writer) compareWith(part *format.Part) (was *format.Part, err error) {
 		part.Reason = "empty in the base checkpoint"
 		return nil, nil
 	}
-	part.Method, part.Reason = format.Part_PAGES, "may change in place"
+	part.Method = format.Part_PAGES
 	return was, nil
+}
+
+// reasonOf tells why a part was saved as it was: what was noted with it, or what its method says anyway, which 10,000 small parts need not repeat.
+func reasonOf(m *format.Manifest, p *format.Part) string {
+	switch {
+	case p.Reason != "":
+		return p.Reason
+	case p.Kind == format.Part_DIRECTORY || p.Kind == format.Part_SYMLINK:
+		return "has no content"
+	case p.Method == format.Part_PAGES:
+		return "may change in place"
+	case p.Method == format.Part_IDENTITY:
+		return "the same file as in the base checkpoint, and declared not to change"
+	case p.Method == format.Part_APPEND:
+		return "declared to grow only: what the base checkpoint has was not read"
+	case p.Method == format.Part_FULL && m.Base == nil:
+		return "nothing to compare with"
+	case p.Method == format.Part_FULL:
+		return "not in the base checkpoint"
+	}
+	return ""
 }
 
 // partError explains why a part could not be saved; the save's own end is the reason before anything that followed from it.

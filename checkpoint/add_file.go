@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
@@ -175,7 +176,7 @@ func (w *Writer) saveFile(name string, o *opener, file string, by choice) (*form
 	if err != nil {
 		return nil, err
 	}
-	if was != nil && len(part.Identity) > 0 && string(was.Identity) == string(part.Identity) {
+	if was != nil && len(part.Identity) > 0 && string(was.Identity) == string(part.Identity) && !slices.ContainsFunc(was.Segments, w.base.mustMove) {
 		return w.sameFile(part, was), nil
 	}
 	known := int64(0)

@@ -148,7 +148,7 @@ func (w *Writer) addEntry(p *format.Part) error {
 	if err := w.reserve(string(p.Name)); err != nil {
 		return err
 	}
-	p.Method, p.Reason = format.Part_FULL, "has no content"
+	p.Method = format.Part_FULL
 	w.keep(p)
 	return nil
 }

@@ -54,7 +54,7 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 	}
 	i, ok := slices.BinarySearchFunc(b.manifest.Parts, name, func(p *format.Part, name string) int { return strings.Compare(string(p.Name), name) })
 	if !ok {
-		return nil, "not in the base checkpoint", nil
+		return nil, "", nil
 	}
 	return b.manifest.Parts[i], "", nil
 }

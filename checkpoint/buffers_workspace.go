@@ -36,7 +36,7 @@ func isZero(page []byte) bool { return page[0] == 0 && bytes.Equal(page, zeros[:
 const workspaceSize = 5 * chunkSize
 
 func newWorkspace() *workspace {
-	return &workspace{read: make([]byte, chunkSize), dirty: make([]byte, 0, chunkSize), frame: make([]byte, 0, format.MaxFrame(chunkSize))}
+	return &workspace{read: make([]byte, chunkSize), dirty: make([]byte, 0, chunkSize), frame: make([]byte, 0, format.MaxCompressed(chunkSize))}
 }
 
 // workers hands out a store's workspaces.

@@ -14,6 +14,8 @@ const (
 	embedLimit = 256 << 10
 	// tableBatch is how many bytes of tables are held back before they go into packs: together, so that the next save reads them with few requests.
 	tableBatch = 1 << 20
+	// mostSlots is how many times Options.Concurrency a store may come to allow; that bound is the store's own, and packs are bounded by memory.
+	mostSlots = 4
 )
 
 // packer collects the frames of one save in packs and uploads them behind the save's back. Memory is the store's: a pack
@@ -39,9 +41,10 @@ type packer struct {
 // openPack is a pack being filled.
 type openPack struct {
 	*format.PackBuilder
-	buf    []byte
-	object *format.Object
-	index  uint32 // of object in the manifest
+	buf     []byte
+	object  *format.Object
+	index   uint32         // of object in the manifest
+	placing sync.WaitGroup // frames that have their place and are being copied there
 }
 
 // pendingTable is a table frame that has no place yet; at is filled in when it gets one.
@@ -52,7 +55,7 @@ type pendingTable struct {
 }
 
 func newPacker(w *Writer) *packer {
-	return &packer{w: w, slots: make(chan struct{}, w.job.store.opts.Concurrency), refs: map[format.Nonce]uint32{}}
+	return &packer{w: w, slots: make(chan struct{}, mostSlots*w.job.store.opts.Concurrency), refs: map[format.Nonce]uint32{}}
 }
 
 // ref returns the manifest's index of an object, adding it on its first use.
@@ -108,11 +111,13 @@ func (p *packer) add(ctx context.Context, frame []byte, f format.PackFrame) (pac
 		}
 		var full *openPack
 		if p.cur != nil {
-			if p.cur.Room(len(frame), f.Part.Name) <= len(p.cur.buf) {
-				offset, stored := p.cur.Add(frame, f)
-				pack := p.cur.index
+			if cur := p.cur; cur.Room(len(frame), f.Part.Name) <= len(cur.buf) {
+				offset, space := cur.Reserve(len(frame), f)
+				cur.placing.Add(1)
 				p.mu.Unlock()
-				return pack, offset, stored, nil
+				defer cur.placing.Done()
+				cur.Place(space, frame, offset)
+				return cur.index, offset, uint32(len(space)), nil
 			}
 			full, p.cur = p.cur, nil
 		}
@@ -177,6 +182,7 @@ func (p *packer) upload(ctx context.Context, pack *openPack) error {
 }
 
 func (o *openPack) seal() ([]byte, error) {
+	o.placing.Wait()
 	body, err := o.Finish()
 	if err != nil {
 		return nil, err
@@ -263,6 +269,7 @@ func (p *packer) abort() {
 	p.cur, p.closed = nil, true
 	p.mu.Unlock()
 	if last != nil {
+		last.placing.Wait()
 		p.w.job.store.buffers.put(last.buf)
 	}
 	p.wg.Wait()

@@ -62,6 +62,18 @@ func (b *baseSegment) isOnlyPage(n int, hash format.Hash) bool {
 	return c.Raw == uint32(n) && c.Hash == hash
 }
 
+// inVictim reports whether some of what the base has at [off, off+n) lies in a pack that is to be emptied.
+func (b *baseSegment) inVictim(c *base, off, n int) bool {
+	for end := off + n; off < end; {
+		e, into := b.extent(off)
+		if e.Chunk != format.Zeros && c.victim(b.packs.object(b.table.ChunkPack[e.Chunk])) {
+			return true
+		}
+		off += int(e.Length) - into
+	}
+	return false
+}
+
 // refer appends to t, the table under construction, what the base has at [off, off+n).
 func (b *baseSegment) refer(w *Writer, t *format.Table, off, n int) {
 	for n > 0 {

@@ -24,6 +24,7 @@ type segmentSaver struct {
 	at       int           // offset in the segment of that chunk
 	changed  bool          // something in this segment differs from the base
 	newBytes uint64
+	moved    uint64 // bytes written again because their pack is to be emptied
 	chunks   uint64
 	damaged  bool // the base's table could not be used
 }
@@ -73,7 +74,7 @@ func (s *segmentSaver) save(i int, src source, limit, known int) (savedSegment, 
 }
 
 func (s *segmentSaver) begin(i int) (err error) {
-	s.number, s.newBytes, s.chunks, s.reserve, s.changed, s.ws.dirty = i, 0, 0, -1, false, s.ws.dirty[:0]
+	s.number, s.newBytes, s.moved, s.chunks, s.reserve, s.changed, s.ws.dirty = i, 0, 0, 0, -1, false, s.ws.dirty[:0]
 	s.base, s.damaged, err = s.w.baseSegment(s.ctx, s.was, i)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (s *segmentSaver) end(n int) (savedSegment, error) {
 	if err := s.flush(); err != nil {
 		return savedSegment{}, err
 	}
-	if s.base != nil && !s.changed && s.base.length == uint64(n) {
+	if s.base != nil && !s.changed && s.base.length == uint64(n) && !s.w.base.mustMove(s.base.segment) {
 		s.chunks = uint64(len(s.base.table.ChunkPack))
 		return savedSegment{s.w.carrySegment(s.base.segment), n}, nil
 	}
@@ -107,7 +108,7 @@ func (s *segmentSaver) end(n int) (savedSegment, error) {
 
 // keep takes the pages of the first known bytes from the base, without the bytes. It returns how many those are.
 func (s *segmentSaver) keep(known int) int {
-	if s.base == nil || s.base.table.PageSize == 0 {
+	if s.base == nil || s.base.table.PageSize == 0 || s.w.base.mustMove(s.base.segment) {
 		return 0
 	}
 	n := min(known, int(s.base.length)) &^ (pageSize - 1)
@@ -122,7 +123,8 @@ func (s *segmentSaver) keep(known int) int {
 type kind int
 
 const (
-	isNew kind = iota
+	isNew   kind = iota
+	isMoved      // as in the base, in a pack that is to be emptied
 	isSame
 	isZeros
 )
@@ -161,6 +163,9 @@ func (s *segmentSaver) compare(page []byte, off int, hash format.PageHash, zero 
 	s.table.PageHash = append(s.table.PageHash, hash[:]...)
 	switch {
 	case s.base != nil && s.base.has(off, page, hash):
+		if s.w.base.victims != nil && s.base.inVictim(s.w.base, off, len(page)) {
+			return isMoved
+		}
 		return isSame
 	case zero:
 		return isZeros
@@ -173,6 +178,10 @@ func (s *segmentSaver) run(b []byte, off int, k kind) error {
 	switch {
 	case len(b) == 0:
 	case k == isNew:
+		s.newBytes += uint64(len(b))
+		return s.add(b, off)
+	case k == isMoved:
+		s.moved += uint64(len(b))
 		return s.add(b, off)
 	default:
 		s.refer(off, len(b), k)
@@ -202,18 +211,22 @@ func (s *segmentSaver) hole(off, n int) {
 // onlyPage saves a segment of one page. Its chunk's hash serves as the page's, too.
 func (s *segmentSaver) onlyPage(b []byte) error {
 	hash := format.Sum(b)
-	if s.base != nil && s.base.isOnlyPage(len(b), hash) {
+	switch {
+	case s.base == nil || !s.base.isOnlyPage(len(b), hash):
+		s.newBytes = uint64(len(b))
+	case s.w.base.mustMove(s.base.segment):
+		s.moved = uint64(len(b))
+	default:
 		s.base.refer(s.w, s.table, 0, len(b))
 		return nil
 	}
-	s.changed, s.newBytes = true, uint64(len(b))
+	s.changed = true
 	return s.chunk(b, hash, 0)
 }
 
-// add packs changed pages: at least half a chunk as they are, fewer together with others.
+// add packs pages: at least half a chunk as they are, fewer together with others.
 func (s *segmentSaver) add(b []byte, off int) error {
 	s.changed = true
-	s.newBytes += uint64(len(b))
 	for len(b) > 0 {
 		if len(b) >= chunkSize/2 {
 			if err := s.flush(); err != nil {

@@ -24,7 +24,7 @@ func (w *Writer) placeTable(ctx context.Context, ws *workspace, part *format.Par
 		return &format.Segment{Where: &format.Segment_Inline{Inline: t}}, nil
 	}
 	objects := w.numberPacks(t)
-	if was != nil && was.segment.GetStored() != nil {
+	if was != nil && was.segment.GetStored() != nil && !w.base.mustMove(was.segment) {
 		seg, err := w.placeDelta(ctx, ws, part, i, n, t, objects, was)
 		if seg != nil || err != nil {
 			return seg, err

@@ -50,7 +50,9 @@ const (
 
 var (
 	kinds   = map[format.Part_Kind]PartKind{format.Part_STREAM: KindStream, format.Part_FILE: KindFile, format.Part_DIRECTORY: KindDirectory, format.Part_SYMLINK: KindSymlink}
-	methods = map[format.Part_Method]string{format.Part_FULL: "full", format.Part_PAGES: "pages", format.Part_IDENTITY: "identity"}
+	methods = map[format.Part_Method]string{
+		format.Part_FULL: "full", format.Part_PAGES: "pages", format.Part_IDENTITY: "identity", format.Part_APPEND: "append", format.Part_CONTENT: "content",
+	}
 )
 
 // Parts lists the parts in the order of their names. The first call reads the manifest.
@@ -63,7 +65,7 @@ func (c *Checkpoint) Parts(ctx context.Context) ([]PartInfo, error) {
 	for i, p := range m.Parts {
 		infos[i] = PartInfo{
 			Name: string(p.Name), Kind: kinds[p.Kind], Bytes: int64(p.Size), NewBytes: int64(p.NewBytes), Chunks: int64(p.Chunks),
-			Mode: fs.FileMode(p.Mode).Perm(), Method: methods[p.Method], Reason: p.Reason,
+			Mode: fs.FileMode(p.Mode).Perm(), Method: methods[p.Method], Reason: reasonOf(m, p),
 		}
 		if p.ModifiedNs != 0 {
 			infos[i].Modified = time.Unix(0, p.ModifiedNs).UTC()
