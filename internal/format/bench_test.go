@@ -25,7 +25,7 @@ func BenchmarkAppendFrame(b *testing.B) {
 				b.SetBytes(int64(n))
 				b.ReportAllocs()
 				for b.Loop() {
-					dst, scratch = AppendFrame(dst[:0], content, scratch)
+					dst, scratch = AppendFrame(dst[:0], content, scratch, CodecSnappy)
 				}
 				b.ReportMetric(float64(len(dst))/float64(n), "stored/byte")
 			})
@@ -37,12 +37,12 @@ func BenchmarkDecodeFrame(b *testing.B) {
 	for _, n := range []int{4 << 10, 256 << 10} {
 		for name, content := range contents(n) {
 			b.Run(fmt.Sprintf("%s/%dKiB", name, n>>10), func(b *testing.B) {
-				f, _ := AppendFrame(nil, content, nil)
+				f, _ := AppendFrame(nil, content, nil, CodecSnappy)
 				hash, dst := Sum(content), make([]byte, n)
 				b.SetBytes(int64(n))
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := DecodeFrame(dst, f, uint32(n), hash); err != nil {
+					if _, err := DecodeFrame(dst, f, Chunk{Stored: uint32(len(f)), Raw: uint32(n), Hash: hash}, nil); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -51,14 +51,14 @@ func BenchmarkDecodeFrame(b *testing.B) {
 	}
 }
 
-func BenchmarkSumPage(b *testing.B) {
+func BenchmarkPageHasher(b *testing.B) {
 	for _, n := range []int{4 << 10, 16 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", n>>10), func(b *testing.B) {
-			page := noise(1, n)
+			page, h := noise(1, n), NewPageHasher([PageKeySize]byte{1})
 			b.SetBytes(int64(n))
 			b.ReportAllocs()
 			for b.Loop() {
-				SumPage(page)
+				h.Sum(page)
 			}
 		})
 	}
@@ -99,12 +99,12 @@ func BenchmarkManifest(b *testing.B) {
 		m.Parts = append(m.Parts, &Part{Name: fmt.Appendf(nil, "state/%06d", i), Kind: Part_FILE, Size: 4096, Mode: 0o644, ModifiedNs: 1 << 60, Method: Part_FULL, NewBytes: 4096,
 			SegmentSize: 16 << 20, Chunks: 1, Segments: []*Segment{{Where: &Segment_Inline{Inline: t}}}})
 	}
-	o := must(EncodeManifest(m, nil))(b)
+	o := must(EncodeManifest(m, nil, nil))(b)
 	b.Run("encode", func(b *testing.B) {
 		b.SetBytes(int64(len(o)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := EncodeManifest(m, nil); err != nil {
+			if _, err := EncodeManifest(m, nil, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -113,7 +113,7 @@ func BenchmarkManifest(b *testing.B) {
 		b.SetBytes(int64(len(o)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := DecodeManifest(o); err != nil {
+			if _, err := DecodeManifest(o, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -51,10 +51,7 @@ func checkDelta(t *Table) error {
 // SegmentTable makes the one table of a stored segment of length bytes: stored is the content of the frame that s.Stored locates, delta of the one
 // that s.Delta does, if any. objects are the manifest's. Its packs are numbered like s.Objects.
 func SegmentTable(s *Segment, objects []*Object, length uint64, stored, delta []byte) (*Table, error) {
-	own := make([]*Object, len(s.Objects))
-	for i, o := range s.Objects {
-		own[i] = objects[o]
-	}
+	own := segmentObjects(s, objects)
 	t, err := segmentTable(s, own, length, stored, delta)
 	if err != nil {
 		return nil, err
@@ -71,22 +68,46 @@ func segmentTable(s *Segment, own []*Object, length uint64, stored, delta []byte
 	if s.Delta == nil {
 		return DecodeTable(stored, length, own)
 	}
-	under, err := parseTable(stored)
+	under, err := storedTable(own, stored)
 	if err != nil {
 		return nil, err
 	}
-	n := min(len(under.Packs), len(own))
-	if err := matchPacks(under, own[:n]); err != nil {
-		return nil, err
-	}
-	if err := checkBase(under, own[:n]); err != nil {
-		return nil, err
-	}
-	over, err := DecodeDelta(delta, own[n:])
+	over, err := DecodeDelta(delta, own[len(under.Packs):])
 	if err != nil {
 		return nil, err
 	}
 	return Overlay(under, over, length)
+}
+
+// StoredTable decodes the table that a segment's delta overrides, to put another delta in its place: stored is the content of the frame that s.Stored
+// locates, and objects are the manifest's. It covers what it covers.
+func StoredTable(s *Segment, objects []*Object, stored []byte) (*Table, error) {
+	return storedTable(segmentObjects(s, objects), stored)
+}
+
+// storedTable knows by itself how many of the segment's packs are its own.
+func storedTable(own []*Object, stored []byte) (*Table, error) {
+	t, err := parseTable(stored)
+	if err != nil {
+		return nil, err
+	}
+	own = own[:min(len(t.Packs), len(own))]
+	if err := matchPacks(t, own); err != nil {
+		return nil, err
+	}
+	if err := checkBase(t, own); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// segmentObjects are the packs of a segment.
+func segmentObjects(s *Segment, objects []*Object) []*Object {
+	own := make([]*Object, len(s.Objects))
+	for i, o := range s.Objects {
+		own[i] = objects[o]
+	}
+	return own
 }
 
 // Overlay makes the one table that a base and its delta say together of a segment of length bytes. Both have been decoded, or are such that they could be

@@ -14,8 +14,8 @@ func TestEnvelopeErrors(t *testing.T) {
 		whole  []byte
 	}{
 		"head":     {func(b []byte) error { _, err := DecodeHead(b); return err }, golden(t, "head")},
-		"manifest": {func(b []byte) error { _, err := DecodeManifest(b); return err }, golden(t, "manifest-embedded")},
-		"pack":     {func(b []byte) error { _, err := DecodePack(b); return err }, golden(t, "pack")},
+		"manifest": {func(b []byte) error { _, err := DecodeManifest(b, nil); return err }, golden(t, "manifest-embedded")},
+		"pack":     {func(b []byte) error { _, _, err := DecodePack(b, nil); return err }, golden(t, "pack")},
 	}
 	for name, d := range decoders {
 		set := func(i int, v byte) []byte { b := bytes.Clone(d.whole); b[i] = v; return b }
@@ -35,7 +35,7 @@ func TestEnvelopeErrors(t *testing.T) {
 			{"newer", set(9, 2), ErrNewer, "format version 2, this build reads up to 1"},
 			{"newest", set(9, 255), ErrNewer, "255"},
 			{"version zero", set(9, 0), ErrCorrupt, "bad header"},
-			{"reserved", set(10, 1), ErrCorrupt, "bad header"},
+			{"reserved", set(10, 2), ErrCorrupt, "bad header"},
 			{"reserved too", set(11, 1), ErrCorrupt, "bad header"},
 			{"another kind", set(8, 'X'), ErrCorrupt, `'X'`},
 		} {
@@ -46,7 +46,7 @@ func TestEnvelopeErrors(t *testing.T) {
 		_, err := DecodeHead(golden(t, name))
 		wantOne(t, err, ErrCorrupt, "where 'H' belongs")
 	}
-	_, err := DecodeManifest(golden(t, "head"))
+	_, err := DecodeManifest(golden(t, "head"), nil)
 	wantOne(t, err, ErrCorrupt, "where 'M' belongs")
 }
 
@@ -67,12 +67,12 @@ func TestEnvelopeLengths(t *testing.T) {
 
 	b := bytes.Clone(golden(t, "pack"))
 	binary.LittleEndian.PutUint32(b[len(b)-packTrailerSize:], 1<<32-1)
-	_, err = DecodePack(b)
+	_, _, err = DecodePack(b, nil)
 	wantOne(t, err, ErrCorrupt, "pack index of 4294967295 bytes")
 }
 
 func TestLimitsHoldOnBothSides(t *testing.T) {
-	_, _, err := unseal(KindHead, seal(KindHead, make([]byte, 100), nil), 100)
+	_, _, err := unwrap(KindHead, seal(KindHead, make([]byte, 100), nil), 100)
 	wantOne(t, err, ErrCorrupt, "an envelope of 120 bytes")
 
 	h := goldenHead()

@@ -7,6 +7,11 @@ import (
 	"testing"
 )
 
+// describe is what a table says of a frame.
+func describe(f, content []byte) Chunk {
+	return Chunk{Offset: 16, Stored: uint32(len(f)), Raw: uint32(len(content)), Hash: Sum(content)}
+}
+
 func noise(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	var key [32]byte
@@ -21,12 +26,12 @@ func TestFrameRoundTrip(t *testing.T) {
 	for _, n := range []int{1, 63, 64, 4096, 65537, 256 << 10, MaxRaw} {
 		for name, content := range map[string][]byte{"noise": noise(uint64(n), n), "zeros": make([]byte, n), "text": bytes.Repeat([]byte("tide "), n/5+1)[:n]} {
 			var f []byte
-			f, scratch = AppendFrame([]byte("before"), content, scratch)
+			f, scratch = AppendFrame([]byte("before"), content, scratch, CodecSnappy)
 			f = f[len("before"):]
 			if len(f) > MaxFrame(n) || (name != "noise" && n >= 4096 && len(f) > n/2) {
 				t.Errorf("%s of %d bytes: frame of %d", name, n, len(f))
 			}
-			got := must(DecodeFrame(dst, f, uint32(n), Sum(content)))(t)
+			got := must(DecodeFrame(dst, f, describe(f, content), nil))(t)
 			if !bytes.Equal(got, content) || cap(got) != n {
 				t.Errorf("%s of %d bytes: %d came back, capacity %d", name, n, len(got), cap(got))
 			}
@@ -40,11 +45,11 @@ func TestFrameRoundTrip(t *testing.T) {
 // A frame is stored compressed only if that saves an eighth.
 func TestCompressionThatDoesNotPay(t *testing.T) {
 	content := append(noise(1, 7500), make([]byte, 500)...) // a sixteenth of it compresses
-	if f, _ := AppendFrame(nil, content, nil); Codec(f[0]) != CodecNone || len(f) != MaxFrame(len(content)) {
+	if f, _ := AppendFrame(nil, content, nil, CodecSnappy); Codec(f[0]) != CodecNone || len(f) != MaxFrame(len(content)) {
 		t.Errorf("codec %d, %d bytes", f[0], len(f))
 	}
 	content = append(noise(1, 6500), make([]byte, 1500)...)
-	if f, _ := AppendFrame(nil, content, nil); Codec(f[0]) != CodecSnappy {
+	if f, _ := AppendFrame(nil, content, nil, CodecSnappy); Codec(f[0]) != CodecSnappy {
 		t.Errorf("codec %d, %d bytes", f[0], len(f))
 	}
 }
@@ -69,8 +74,10 @@ func TestFrameRules(t *testing.T) {
 		{"nothing", nil, 128, ErrCorrupt, "frame of 0 bytes"},
 		{"half a header", snappy[:15], 128, ErrCorrupt, "frame of 15 bytes"},
 		{"checksum", append(bytes.Clone(snappy), 0), 128, ErrCorrupt, "CRC32C"},
-		{"codec", with(snappy, 0, 2), 128, ErrNewer, "codec 2"},
-		{"first reserved byte", with(snappy, 1, 1), 128, ErrCorrupt, "reserved"},
+		{"codec", with(snappy, 0, 3), 128, ErrNewer, "codec 3"},
+		{"flag", with(snappy, 1, 2), 128, ErrCorrupt, "reserved"},
+		{"sealed", with(snappy, 1, 1), 128, ErrCorrupt, "sealed: true"},
+		{"third byte", with(snappy, 2, 1), 128, ErrCorrupt, "reserved"},
 		{"last reserved byte", with(snappy, 3, 1), 128, ErrCorrupt, "reserved"},
 		{"another length than the table's", snappy, 127, ErrCorrupt, "its table 127"},
 		{"nothing in it", frame(CodecNone, nil, nil), 0, ErrCorrupt, "frame says 0"},
@@ -85,7 +92,7 @@ func TestFrameRules(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			checkAllocated(t, len(tt.f), func() {
-				_, err := DecodeFrame(nil, tt.f, tt.raw, Sum(longContent))
+				_, err := DecodeFrame(nil, tt.f, Chunk{Stored: uint32(len(tt.f)), Raw: tt.raw, Hash: Sum(longContent)}, nil)
 				wantOne(t, err, tt.kind, tt.says)
 			})
 		})
@@ -101,9 +108,6 @@ func TestHashesAreWhatTheSpecificationSays(t *testing.T) {
 		t.Errorf("CRC32C is %08x", got)
 	}
 	page := noise(1, 4096)
-	if h := Sum(page); SumPage(page) != PageHash(h[:PageHashSize]) {
-		t.Error("a page's hash is not the start of its BLAKE3")
-	}
 	if UpdateCRC32C(CRC32C(page[:100]), page[100:]) != CRC32C(page) {
 		t.Error("a checksum continued is not that of the whole")
 	}

@@ -2,6 +2,8 @@ package format
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,102 +14,20 @@ import (
 // The golden files are objects of format version 1 as they were once written. They have to be readable for ever; a change of
 // what is written needs a new version, and new files beside these.
 
-var (
-	textContent = []byte("The tide marks the shore.\n")
-	longContent = bytes.Repeat([]byte{'a'}, 128)
-	// longPayload is longContent as a Snappy block: its length, one literal byte, and two copies from one byte back.
-	longPayload = []byte{0x80, 0x01, 0x00, 'a', 0xfe, 0x01, 0x00, 0xfa, 0x01, 0x00}
-)
-
-func goldenHead() *Head {
-	at := func(epoch, checkpoint uint64, b byte) *Retained {
-		h := Sum([]byte{b})
-		return &Retained{
-			Id: &CheckpointID{Epoch: epoch, Checkpoint: checkpoint}, ManifestNonce: nonce(b), ManifestSize: 1234, ManifestCrc32C: 0xdeadbeef,
-			ManifestHash: h[:], CommittedAtNs: 1_750_000_000_000_000_000,
-			Stats: &Stats{Parts: 3, Bytes: 4096, NewBytes: 512, StoredBytes: 300, DurationNs: 25_000_000, Puts: 2, Gets: 1, Lists: 4, Deletes: 5, Heads: 6},
-		}
-	}
-	return &Head{
-		Nonce: nonce(0x11), Epoch: 2, Fence: nonce(0x22), Owner: "host, process 7", Last: &CheckpointID{Epoch: 2, Checkpoint: 9}, LastManifest: nonce(0x99),
-		Retained: []*Retained{at(1, 5, 0x55), at(2, 9, 0x99)},
-		Pins: []*Pin{
-			{Kind: Pin_TAG, Name: "before-upgrade", Checkpoint: 5},
-			{Kind: Pin_LEASE, Name: "reader", Checkpoint: 9, ExpiresAtNs: 1_750_000_060_000_000_000, Nonce: nonce(0x77)},
-		},
-		WrittenAtNs: 1_750_000_000_000_000_001,
-	}
-}
-
-// goldenChunks adds the two chunks of goldenPart to a pack and returns its table.
-func goldenChunks(p *PackBuilder, part string) *Table {
-	t := new(Table)
-	for _, c := range []struct{ content, frame []byte }{{textContent, plain(textContent)}, {longContent, frame(CodecSnappy, longContent, longPayload)}} {
-		hash := Sum(c.content)
-		at := p.Add(c.frame, PackEntry_CHUNK, len(c.content), hash, part, 0)
-		row := t.AppendChunk(Chunk{Offset: at, Stored: uint32(len(c.frame)), Raw: uint32(len(c.content)), Hash: hash})
-		t.AppendExtent(Extent{Chunk: row, Length: uint32(len(c.content))})
-	}
-	// The part is one short page.
-	page := SumPage(append(bytes.Clone(textContent), longContent...))
-	t.PageSize, t.PageHash = 4096, page[:]
-	return t
-}
-
-// goldenPack is a pack with two chunks and the table that refers to them.
-func goldenPack(t testing.TB) (pack, table []byte, at *Location) {
-	p := NewPackBuilder(nil)
-	tab := goldenChunks(p, "state/db")
-	tab.Packs = [][]byte{nonce(0xaa)}
-	table = must(EncodeTable(tab))(t)
-	hash, f := Sum(table), plain(table)
-	at = &Location{Object: 0, Stored: uint32(len(f)), Raw: uint32(len(table)), Hash: hash[:]}
-	at.Offset = p.Add(f, PackEntry_TABLE, len(table), hash, "state/db", 0)
-	return must(p.Finish())(t), table, at
-}
-
-// goldenStored is a manifest whose part has its table in goldenPack, and that refers to packs of older checkpoints.
-func goldenStored(t testing.TB) *Manifest {
-	pack, _, at := goldenPack(t)
-	old := &Table{}
-	old.AppendChunk(Chunk{Pack: 1, Offset: 16, Stored: 42, Raw: 26, Hash: Sum(textContent)})
-	old.AppendExtent(Extent{Length: 26})
-	older := &Table{}
-	older.AppendChunk(Chunk{Pack: 2, Offset: 16, Stored: 42, Raw: 26, Hash: Sum(textContent)})
-	older.AppendExtent(Extent{Start: 4, Length: 10})
-	inline := func(t *Table) []*Segment { return []*Segment{{Where: &Segment_Inline{Inline: t}}} }
-	return &Manifest{
-		Job: "orders", Id: &CheckpointID{Epoch: 2, Checkpoint: 9}, Base: &CheckpointID{Epoch: 1, Checkpoint: 5}, CreatedAtNs: 1_750_000_000_000_000_000,
-		Objects: []*Object{
-			{Id: &CheckpointID{Epoch: 2, Checkpoint: 9}, Writer: "main", Nonce: nonce(0xaa), Size: uint64(len(pack)), Crc32C: CRC32C(pack)},
-			{Id: &CheckpointID{Epoch: 1, Checkpoint: 4}, Writer: "enrich/3", Number: 7, Nonce: nonce(0xbb), Size: 8 << 20, Crc32C: 1},
-			{Id: &CheckpointID{Epoch: 1, Checkpoint: 5}, Nonce: nonce(0xcc), Size: 500, Crc32C: 2, Embedded: true, ManifestNonce: nonce(0x55), ManifestSize: 1234, ManifestCrc32C: 0xdeadbeef},
-		},
-		Parts: []*Part{
-			{Name: []byte("offsets"), Kind: Part_STREAM, Size: 26, Method: Part_PAGES, Reason: "may change in place", SegmentSize: 16 << 20, Chunks: 1, Segments: inline(old)},
-			{Name: []byte("state"), Kind: Part_DIRECTORY, Mode: 0o755, ModifiedNs: 1, Method: Part_FULL},
-			{Name: []byte("state/current"), Kind: Part_SYMLINK, LinkTarget: []byte("db"), Method: Part_FULL},
-			{Name: []byte("state/db"), Kind: Part_FILE, Size: 154, Mode: 0o640, ModifiedNs: -1, Method: Part_PAGES, Reason: "may change in place", NewBytes: 154, SegmentSize: 16 << 20,
-				Chunks: 2, Segments: []*Segment{{Where: &Segment_Stored{Stored: at}, Objects: []uint32{0}}}},
-			{Name: []byte("state/empty"), Kind: Part_FILE, Mode: 0o600, Method: Part_FULL},
-			{Name: []byte("state/old.sst"), Kind: Part_FILE, Size: 10, Mode: 0o444, Method: Part_IDENTITY, Identity: []byte("dev 1, inode 2"), SegmentSize: 16 << 20, Chunks: 1, Segments: inline(older)},
-		},
-		Metadata: []*Entry{{Key: "offsets", Value: []byte{1, 2, 3}}, {Key: "schema"}},
-	}
-}
-
-// goldenEmbedded is a small checkpoint: everything in one object.
-func goldenEmbedded(t testing.TB) (m *Manifest, pack []byte) {
-	p := NewPackBuilder(nil)
-	tab := goldenChunks(p, "db")
-	pack = must(p.Finish())(t)
-	id := &CheckpointID{Epoch: 1, Checkpoint: 1}
-	return &Manifest{
-		Job: "orders", Id: id, CreatedAtNs: 1_750_000_000_000_000_000,
-		Objects: []*Object{{Id: id, Nonce: nonce(0xdd), Size: uint64(len(pack)), Crc32C: CRC32C(pack), Embedded: true}},
-		Parts: []*Part{{Name: []byte("db"), Kind: Part_STREAM, Size: 154, Method: Part_FULL, Reason: "nothing to compare with", NewBytes: 154,
-			SegmentSize: 16 << 20, Chunks: 2, Segments: []*Segment{{Where: &Segment_Inline{Inline: tab}}}}},
-	}, pack
+// frozen is the SHA-256 of each golden file. Nothing here ever changes again: if it has to, it is version 2.
+var frozen = map[string]string{
+	"archive":           "0d52713c2b55643a304a83505168ba49263e3ac1499f7edbbe7a24459660da85",
+	"assignment":        "462f2e3fb1c809e5f42576930a29f84770714cbe67b59ddaaae6ac17e074cc49",
+	"handle":            "4e58afc4a6586bd70904becffb5ba46fa7706c082a1bdef8b071543c1cbbdc0c",
+	"handle-sealed":     "c130585306cc650ecbcae5fb34a0e1aa49f69c948966923f5c9b95022f10c6c9",
+	"head":              "b5d8ef82a6361db7bd0b4abc1c1aba3b85c3d95b407b3f2076c6322032a4b4cd",
+	"head-full":         "617f3e527c55e0e9b0e95a2c7c319ea28fa3fa56ad3724942d660e732ed25612",
+	"manifest-embedded": "0b9100786600a46fb44de3c36835c6a1e198edcc083593bd28324e94723e91c5",
+	"manifest-sealed":   "25b9815de098c4260e612fb7639ac49d13ff9c0c54b784bac5733ba3ed55089d",
+	"manifest-stored":   "16e156a27a45e97755d230b85d399f7994015037702080dc80f64d2bce1f1945",
+	"pack":              "afa91151815f49c16c6872becb1be2c9a3816deed889efa1ec304d3187a072c9",
+	"pack-delta":        "9905c2665fe83cc9ae571645ec01d410aad0afda369b12922a986d6c6575cd71",
+	"pack-sealed":       "e023c9449bbb0fc17e457f8d77dbbda6e8a814be6d48fff1531ec9afe1153e16",
 }
 
 // goldens are the golden files, and how their bytes are read and found damaged: a reader's error, or nil.
@@ -115,36 +35,77 @@ var goldens = map[string]struct {
 	write func(testing.TB) []byte
 	read  func([]byte) error
 }{
+	"archive": {
+		func(t testing.TB) []byte { return must(EncodeArchive(goldenArchive()))(t) },
+		func(b []byte) error { _, err := DecodeArchive(b); return err },
+	},
+	"assignment": {
+		func(t testing.TB) []byte { return must(EncodeAssignment(goldenAssignment()))(t) },
+		func(b []byte) error { _, err := DecodeAssignment(b); return err },
+	},
+	"handle": {
+		func(t testing.TB) []byte { return must(EncodeHandle(goldenHandle(), nil))(t) },
+		func(b []byte) error { _, err := DecodeHandle(b, nil); return err },
+	},
+	"handle-sealed": {
+		func(t testing.TB) []byte {
+			return must(EncodeHandle(goldenHandle(), &Sealing{Key: goldenKey(), Nonce: Nonce(nonce(0x1c))}))(t)
+		},
+		func(b []byte) error { _, err := DecodeHandle(b, goldenRing()); return err },
+	},
 	"head": {
 		func(t testing.TB) []byte { return must(EncodeHead(goldenHead()))(t) },
 		func(b []byte) error { _, err := DecodeHead(b); return err },
 	},
+	"head-full": {
+		func(t testing.TB) []byte { return must(EncodeHead(goldenFullHead(t)))(t) },
+		func(b []byte) error { _, err := DecodeHead(b); return err },
+	},
 	"manifest-embedded": {
-		func(t testing.TB) []byte { m, pack := goldenEmbedded(t); return must(EncodeManifest(m, pack))(t) },
-		func(b []byte) error { _, err := DecodeManifest(b); return err },
+		func(t testing.TB) []byte { m, pack := goldenEmbedded(t); return must(EncodeManifest(m, pack, nil))(t) },
+		func(b []byte) error { _, err := DecodeManifest(b, nil); return err },
+	},
+	"manifest-sealed": {
+		func(t testing.TB) []byte {
+			m, pack := goldenSealed(t)
+			return must(EncodeManifest(m, pack, goldenSealing()))(t)
+		},
+		func(b []byte) error { _, err := DecodeManifest(b, goldenRing()); return err },
 	},
 	"manifest-stored": {
-		func(t testing.TB) []byte { return must(EncodeManifest(goldenStored(t), nil))(t) },
-		func(b []byte) error { _, err := DecodeManifest(b); return err },
+		func(t testing.TB) []byte { return must(EncodeManifest(goldenStored(t), nil, nil))(t) },
+		func(b []byte) error { _, err := DecodeManifest(b, nil); return err },
 	},
 	"pack": {
-		func(t testing.TB) []byte { pack, _, _ := goldenPack(t); return pack },
-		readPack,
+		func(t testing.TB) []byte { pack, _, _ := goldenPack(t, nil); return pack },
+		func(b []byte) error { return readPack(b, nil) },
+	},
+	"pack-delta": {
+		func(t testing.TB) []byte { pack, _, _ := goldenDelta(t); return pack },
+		func(b []byte) error { return readPack(b, nil) },
+	},
+	"pack-sealed": {
+		func(t testing.TB) []byte { pack, _, _ := goldenPack(t, goldenKey()); return pack },
+		func(b []byte) error { return readPack(b, goldenRing()) },
 	},
 }
 
 // readPack reads a pack to its last byte.
-func readPack(b []byte) error {
-	x, err := DecodePack(b)
+func readPack(b []byte, keys Keyring) error {
+	x, key, err := DecodePack(b, keys)
 	if err != nil {
 		return err
 	}
 	for _, e := range x.Entries {
-		if _, err := DecodeFrame(nil, b[e.Offset:][:e.Stored], e.Raw, Hash(e.Hash)); err != nil {
+		if _, err := DecodeFrame(nil, b[e.Offset:][:e.Stored], entryChunk(e), key); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func entryChunk(e *PackEntry) Chunk {
+	return Chunk{Offset: e.Offset, Stored: e.Stored, Raw: e.Raw, Hash: Hash(e.Hash)}
 }
 
 func goldenPath(name string) string { return filepath.Join("testdata", "golden", "v1", name) }
@@ -166,13 +127,22 @@ func TestGoldenBytes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if want := golden(t, name); !bytes.Equal(got, want) {
+			want := golden(t, name)
+			if !bytes.Equal(got, want) {
 				t.Errorf("the encoding has changed:\n got %x\nwant %x", got, want)
 			}
-			if err := g.read(golden(t, name)); err != nil {
+			if err := g.read(want); err != nil {
 				t.Error(err)
 			}
+			if sum := sha256.Sum256(want); hex.EncodeToString(sum[:]) != frozen[name] {
+				t.Errorf("the golden file is not the one that version 1 was frozen with: %q: \"%x\",", name, sum)
+			}
 		})
+	}
+	for _, e := range must(os.ReadDir(goldenPath("")))(t) {
+		if _, ok := goldens[e.Name()]; !ok {
+			t.Errorf("nothing reads the golden file %s", e.Name())
+		}
 	}
 }
 
@@ -184,42 +154,63 @@ func TestGoldenMeaning(t *testing.T) {
 		}
 	}
 	equal(must(DecodeHead(golden(t, "head")))(t), goldenHead())
+	equal(must(DecodeHead(golden(t, "head-full")))(t), goldenFullHead(t))
+	equal(must(DecodeArchive(golden(t, "archive")))(t), goldenArchive())
+	equal(must(DecodeAssignment(golden(t, "assignment")))(t), goldenAssignment())
+	equal(must(DecodeHandle(golden(t, "handle"), nil))(t), goldenHandle())
+	equal(must(DecodeHandle(golden(t, "handle-sealed"), goldenRing()))(t), goldenHandle())
+	equal(must(DecodeManifest(golden(t, "manifest-stored"), nil))(t), goldenStored(t))
 	embedded, _ := goldenEmbedded(t)
-	equal(must(DecodeManifest(golden(t, "manifest-embedded")))(t), embedded)
-	equal(must(DecodeManifest(golden(t, "manifest-stored")))(t), goldenStored(t))
+	equal(must(DecodeManifest(golden(t, "manifest-embedded"), nil))(t), embedded)
+	sealed, _ := goldenSealed(t)
+	equal(must(DecodeManifest(golden(t, "manifest-sealed"), goldenRing()))(t), sealed)
 }
 
 // TestGoldenContent goes the way of a reader, from a manifest to the bytes of a part, as docs/format.md describes it.
 func TestGoldenContent(t *testing.T) {
 	want := append(bytes.Clone(textContent), longContent...)
 
-	b := golden(t, "manifest-embedded")
-	m := must(DecodeManifest(b))(t)
-	key, at := ObjectKey(m.Job, m.Objects[0], m.Id, nonce(1), uint64(len(b)))
-	if key != ManifestKey("orders", m.Id, nonce(1)) {
-		t.Errorf("the embedded pack is in %s", key)
-	}
-	if got := resolve(t, m.Parts[0].Segments[0].GetInline(), [][]byte{b[at : uint64(at)+m.Objects[0].Size]}); !bytes.Equal(got, want) {
-		t.Errorf("embedded: %q", got)
+	for name, keys := range map[string]Keyring{"manifest-embedded": nil, "manifest-sealed": goldenRing()} {
+		b := golden(t, name)
+		m := must(DecodeManifest(b, keys))(t)
+		key, at := ObjectKey(m.Job, m.Objects[0], m.Id, nonce(1), uint64(len(b)))
+		if key != ManifestKey("orders", m.Id, nonce(1)) {
+			t.Errorf("the embedded pack is in %s", key)
+		}
+		pack := b[at : uint64(at)+m.Objects[0].Size]
+		if got := resolve(t, m.Parts[0].Segments[0].GetInline(), m.Objects, [][]byte{pack}, keys); !bytes.Equal(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 
-	m, pack := must(DecodeManifest(golden(t, "manifest-stored")))(t), golden(t, "pack")
-	s := m.Parts[3].Segments[0]
-	l := s.GetStored()
-	content := must(DecodeFrame(nil, pack[l.Offset:][:l.Stored], l.Raw, Hash(l.Hash)))(t)
-	table := must(DecodeTable(content, SegmentLength(m.Parts[3], 0), []*Object{m.Objects[s.Objects[0]]}))(t)
-	if got := resolve(t, table, [][]byte{pack}); !bytes.Equal(got, want) {
+	m, packs := must(DecodeManifest(golden(t, "manifest-stored"), nil))(t), [][]byte{golden(t, "pack"), golden(t, "pack-delta")}
+	s := m.Parts[inDB].Segments[0]
+	content := func(l *Location) []byte {
+		return must(DecodeFrame(nil, packs[l.Object][l.Offset:][:l.Stored], l.Chunk(), nil))(t)
+	}
+	table := must(SegmentTable(s, m.Objects, SegmentLength(m.Parts[inDB], 0), content(s.GetStored()), content(s.Delta)))(t)
+	if got := resolve(t, table, m.Objects, packs, nil); !bytes.Equal(got, changedContent()) {
 		t.Errorf("stored: %q", got)
+	}
+	if got := NewPageHasher([PageKeySize]byte(table.PageKey)).Sum(changedContent()); got != table.Page(0) {
+		t.Errorf("the page hashes to %x, its table says %x", got, table.Page(0))
+	}
+	if got := resolve(t, m.Parts[inSparse].Segments[0].GetInline(), m.Objects, nil, nil); !bytes.Equal(got, make([]byte, 1<<20)) {
+		t.Errorf("sparse: %d bytes", len(got))
 	}
 }
 
 // resolve returns the bytes of a segment whose table's packs are at hand.
-func resolve(t testing.TB, table *Table, packs [][]byte) (out []byte) {
+func resolve(t testing.TB, table *Table, objects []*Object, packs [][]byte, keys Keyring) (out []byte) {
 	t.Helper()
 	for i := range table.ExtentChunk {
 		e := table.Extent(i)
+		if e.Chunk == Zeros {
+			out = append(out, make([]byte, e.Length)...)
+			continue
+		}
 		c := table.Chunk(int(e.Chunk))
-		content := must(DecodeFrame(nil, packs[c.Pack][c.Offset:][:c.Stored], c.Raw, c.Hash))(t)
+		content := must(DecodeFrame(nil, packs[c.Pack][c.Offset:][:c.Stored], c, must(keys.FrameKey(objects[c.Pack]))(t)))(t)
 		out = append(out, content[e.Start:][:e.Length]...)
 	}
 	return out

@@ -48,7 +48,7 @@ func raw(t testing.TB, m proto.Message) []byte {
 // wantOne asserts that err is of exactly one kind, and says something.
 func wantOne(t testing.TB, err, kind error, says string) {
 	t.Helper()
-	for _, k := range []error{ErrForeign, ErrNewer, ErrCorrupt, ErrInvalid} {
+	for _, k := range []error{ErrForeign, ErrNewer, ErrCorrupt, ErrSealed, ErrInvalid} {
 		if errors.Is(err, k) != errors.Is(kind, k) {
 			t.Errorf("got %v, want %q and nothing else", err, kind)
 			return
@@ -57,6 +57,15 @@ func wantOne(t testing.TB, err, kind error, says string) {
 	if !strings.Contains(err.Error(), says) {
 		t.Errorf("got %v, want it to say %q", err, says)
 	}
+}
+
+// seal makes an envelope without any of the checks.
+func seal(k Kind, body, tail []byte) []byte {
+	b, err := envelope(k, body, tail, nil, nil)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // frame makes a frame from its pieces, whatever compressor this machine has.

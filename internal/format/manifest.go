@@ -157,6 +157,8 @@ func checkEmbedded(o *Object, own bool) error {
 	return nil
 }
 
+var plainPack = appendHeader(nil, KindPack, 0, 0)
+
 // checkTail holds the bytes behind the manifest's body against the object that describes them.
 func checkTail(self *Object, tail []byte) error {
 	switch {
@@ -168,7 +170,9 @@ func checkTail(self *Object, tail []byte) error {
 		return fmt.Errorf("%d bytes of embedded pack, where its object says %d", len(tail), self.Size)
 	case self.Crc32C != CRC32C(tail):
 		return fmt.Errorf("embedded pack has CRC32C %08x, its object says %08x", CRC32C(tail), self.Crc32C)
-	case checkHeader(KindPack, tail) != nil || !bytes.HasSuffix(tail, []byte(packMagic)) || (tail[10]&flagSealed != 0) != (len(self.DataKey) != 0):
+	case checkHeader(KindPack, tail) != nil || !bytes.HasSuffix(tail, []byte(packMagic)):
+		return errors.New("what is embedded is no pack")
+	case (tail[10]&flagSealed != 0) != (len(self.DataKey) != 0), tail[10]&flagSealed == 0 && !bytes.HasPrefix(tail, plainPack):
 		return errors.New("what is embedded is no pack, or not sealed as its object says")
 	}
 	return nil

@@ -20,9 +20,9 @@ func checkManifestRules(t *testing.T, m func() (*Manifest, []byte), rules []mani
 		t.Run(tt.name, func(t *testing.T) {
 			m, tail := m()
 			tt.change(m)
-			_, err := EncodeManifest(m, tail)
+			_, err := EncodeManifest(m, tail, nil)
 			wantOne(t, err, ErrInvalid, tt.says)
-			_, err = DecodeManifest(seal(KindManifest, raw(t, m), tail))
+			_, err = DecodeManifest(seal(KindManifest, raw(t, m), tail), nil)
 			wantOne(t, err, ErrCorrupt, tt.says)
 		})
 	}
@@ -42,31 +42,33 @@ func TestManifestRules(t *testing.T) {
 		{"metadata twice", func(m *Manifest) { m.Metadata[1].Key = "offsets" }, "out of order"},
 
 		{"object without nonce", func(m *Manifest) { m.Objects[0].Nonce = nil }, "nonce of 0"},
-		{"object without checkpoint", func(m *Manifest) { m.Objects[1].Id = nil }, "cannot refer to"},
-		{"object of a later checkpoint", func(m *Manifest) { m.Objects[1].Id.Checkpoint = 10 }, "cannot refer to"},
-		{"object of a later epoch", func(m *Manifest) { m.Objects[1].Id.Epoch = 3 }, "cannot refer to"},
-		{"object of this number in another epoch", func(m *Manifest) { m.Objects[1].Id.Checkpoint = 9 }, "cannot refer to"},
-		{"older objects without a base", func(m *Manifest) { m.Base = nil }, "object 1: of checkpoint 4"},
-		{"object smaller than a pack", func(m *Manifest) { m.Objects[1].Size = headerSize + packTrailerSize - 1 }, "size 31"},
-		{"object larger than any", func(m *Manifest) { m.Objects[1].Size = maxPack + 1 }, "size"},
-		{"endless object", func(m *Manifest) { m.Objects[1].Size = math.MaxUint64 }, "size"},
-		{"object without writer", func(m *Manifest) { m.Objects[1].Writer = "" }, "no writer"},
-		{"writer too long for a key", func(m *Manifest) { m.Objects[1].Writer = strings.Repeat("/", 67) }, "201 bytes in a key"},
-		{"object number too wide", func(m *Manifest) { m.Objects[1].Number = maxPackNo + 1 }, "number 1000000"},
-		{"object with a manifest's nonce", func(m *Manifest) { m.Objects[1].ManifestNonce = nonce(1) }, "names a manifest"},
-		{"object with a manifest's size", func(m *Manifest) { m.Objects[1].ManifestSize = 1 }, "names a manifest"},
-		{"object with a manifest's CRC", func(m *Manifest) { m.Objects[1].ManifestCrc32C = 1 }, "names a manifest"},
-		{"two objects of one nonce", func(m *Manifest) { m.Objects[1].Nonce = m.Objects[0].Nonce }, "object 1 has the nonce"},
+		{"object without checkpoint", func(m *Manifest) { m.Objects[2].Id = nil }, "cannot refer to"},
+		{"object of a later checkpoint", func(m *Manifest) { m.Objects[2].Id.Checkpoint = 10 }, "cannot refer to"},
+		{"object of a later epoch", func(m *Manifest) { m.Objects[2].Id.Epoch = 3 }, "cannot refer to"},
+		{"object of this number in another epoch", func(m *Manifest) { m.Objects[2].Id.Checkpoint = 9 }, "cannot refer to"},
+		{"older objects without a base", func(m *Manifest) { m.Base = nil }, "object 0: of checkpoint 4"},
+		{"object smaller than a pack", func(m *Manifest) { m.Objects[2].Size = headerSize + packTrailerSize - 1 }, "size 31"},
+		{"object larger than any", func(m *Manifest) { m.Objects[2].Size = maxPack + 1 }, "size"},
+		{"endless object", func(m *Manifest) { m.Objects[2].Size = math.MaxUint64 }, "size"},
+		{"object without writer", func(m *Manifest) { m.Objects[2].Writer = "" }, "no writer"},
+		{"writer too long for a key", func(m *Manifest) { m.Objects[2].Writer = strings.Repeat("/", 67) }, "201 bytes in a key"},
+		{"object number too wide", func(m *Manifest) { m.Objects[2].Number = maxPackNo + 1 }, "number 1000000"},
+		{"object with a manifest's nonce", func(m *Manifest) { m.Objects[2].ManifestNonce = nonce(1) }, "names a manifest"},
+		{"object with a manifest's size", func(m *Manifest) { m.Objects[2].ManifestSize = 1 }, "names a manifest"},
+		{"object with a manifest's CRC", func(m *Manifest) { m.Objects[2].ManifestCrc32C = 1 }, "names a manifest"},
+		{"two objects of one nonce", func(m *Manifest) { m.Objects[2].Nonce = m.Objects[1].Nonce }, "object 2 has the nonce"},
 
-		{"embedded with a writer", func(m *Manifest) { m.Objects[2].Writer = "main" }, "named like an object"},
-		{"embedded with a number", func(m *Manifest) { m.Objects[2].Number = 1 }, "named like an object"},
-		{"embedded in a short nonce", func(m *Manifest) { m.Objects[2].ManifestNonce = nonce(1)[1:] }, "embedded in a manifest of"},
-		{"embedded in too small a manifest", func(m *Manifest) { m.Objects[2].ManifestSize = 500 + minManifest - 1 }, "500 bytes embedded in a manifest of 520"},
-		{"embedded in too large a manifest", func(m *Manifest) { m.Objects[2].ManifestSize = MaxManifest + 1 }, "embedded in a manifest of"},
-		{"older and embedded here", func(m *Manifest) { m.Objects[2].ManifestNonce = nil }, "of another checkpoint"},
-		{"own and embedded elsewhere", func(m *Manifest) { m.Objects[2].Id = m.Id }, "of another checkpoint"},
+		{"more content than frames can hold", func(m *Manifest) { m.Objects[0].Raw = 1 << 40 }, "1099511627776 bytes of content"},
+		{"sealed in the clear", func(m *Manifest) { m.Objects[0].DataKey = nonce(0xe1) }, "object 0 is sealed with data key"},
+		{"embedded with a writer", func(m *Manifest) { m.Objects[3].Writer = "main" }, "named like an object"},
+		{"embedded with a number", func(m *Manifest) { m.Objects[3].Number = 1 }, "named like an object"},
+		{"embedded in a short nonce", func(m *Manifest) { m.Objects[3].ManifestNonce = nonce(1)[1:] }, "embedded in a manifest of"},
+		{"embedded in too small a manifest", func(m *Manifest) { m.Objects[3].ManifestSize = 500 + minManifest - 1 }, "500 bytes embedded in a manifest of 520"},
+		{"embedded in too large a manifest", func(m *Manifest) { m.Objects[3].ManifestSize = MaxManifest + 1 }, "embedded in a manifest of"},
+		{"older and embedded here", func(m *Manifest) { m.Objects[3].ManifestNonce = nil }, "of another checkpoint"},
+		{"own and embedded elsewhere", func(m *Manifest) { m.Objects[3].Id = m.Id }, "of another checkpoint"},
 		{"two embedded in one", func(m *Manifest) {
-			o := proto.CloneOf(m.Objects[2])
+			o := proto.CloneOf(m.Objects[3])
 			o.Nonce = nonce(1)
 			m.Objects = append(m.Objects, o)
 		}, "second that is embedded in one manifest"},
@@ -91,7 +93,7 @@ func TestEmbeddedPackRules(t *testing.T) {
 	checkManifestRules(t, func() (*Manifest, []byte) { m, _ := fresh(); return m, nil }, []manifestRule{
 		{"not there", func(*Manifest) {}, "0 bytes of embedded pack"},
 	})
-	for _, at := range []int{0, 12, -1} { // the magic, the header's length, the trailer
+	for _, at := range []int{0, 8, 10, 12, -1} { // the magic, the kind, the flags, the length of the body, the trailer
 		checkManifestRules(t, func() (*Manifest, []byte) {
 			m, pack := fresh()
 			pack[(at+len(pack))%len(pack)] ^= 1

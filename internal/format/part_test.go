@@ -9,20 +9,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The parts of goldenStored.
-const (
-	inOffsets = iota
-	inState
-	inCurrent
-	inDB
-	inEmpty
-	inOld
-)
-
 func TestPartRules(t *testing.T) {
 	part := func(i int, change func(p *Part)) func(m *Manifest) { return func(m *Manifest) { change(m.Parts[i]) } }
-	inline := func(change func(t *Table)) func(m *Manifest) {
+	inlineTable := func(change func(t *Table)) func(m *Manifest) {
 		return func(m *Manifest) { change(m.Parts[inOld].Segments[0].GetInline()) }
+	}
+	delta := func(change func(s *Segment)) func(m *Manifest) {
+		return func(m *Manifest) { change(m.Parts[inDB].Segments[0]) }
 	}
 	stored := func(change func(l *Location)) func(m *Manifest) {
 		return func(m *Manifest) { change(m.Parts[inDB].Segments[0].GetStored()) }
@@ -36,8 +29,8 @@ func TestPartRules(t *testing.T) {
 		{"no method", part(inEmpty, func(p *Part) { p.Method = 0 }), "no method"},
 		{"identity without one", part(inOld, func(p *Part) { p.Identity = nil }), "without an identity"},
 		{"identity and new", part(inOld, func(p *Part) { p.NewBytes = 1 }), "new bytes"},
-		{"more new than there is", part(inDB, func(p *Part) { p.NewBytes = 155 }), "155 new bytes"},
-		{"more chunks than bytes", part(inDB, func(p *Part) { p.Chunks = 155 }), "155 chunks"},
+		{"more new than there is", part(inDB, func(p *Part) { p.NewBytes = 201 }), "201 new bytes"},
+		{"more chunks than bytes", part(inDB, func(p *Part) { p.Chunks = 201 }), "201 chunks"},
 		{"mode with a type", part(inEmpty, func(p *Part) { p.Mode = 0o4755 }), "mode 4755"},
 		{"stream with a mode", part(inOffsets, func(p *Part) { p.Mode = 0o644 }), "a stream with"},
 		{"stream with a time", part(inOffsets, func(p *Part) { p.ModifiedNs = 1 }), "a stream with"},
@@ -52,27 +45,37 @@ func TestPartRules(t *testing.T) {
 		{"empty with segments", func(m *Manifest) { m.Parts[inEmpty].Segments = m.Parts[inOld].Segments }, "empty, with 1"},
 		{"segments of nothing", part(inDB, func(p *Part) { p.SegmentSize = 0 }), "segments of 0"},
 		{"endless segments", part(inDB, func(p *Part) { p.SegmentSize = maxSegment + 1 }), "segments of"},
-		{"too few segments", part(inDB, func(p *Part) { p.SegmentSize = 153 }), "154 bytes in 1 segments of 153"},
+		{"too few segments", part(inDB, func(p *Part) { p.SegmentSize = 199 }), "200 bytes in 1 segments of 199"},
 		{"too many segments", part(inDB, func(p *Part) { p.Segments = append(p.Segments, p.Segments[0]) }), "in 2 segments"},
 		{"endless part", part(inDB, func(p *Part) { p.Size, p.NewBytes, p.Chunks = 1<<64-1, 0, 0 }), "18446744073709551615 bytes in 1 segments"},
 		{"segment without a table", part(inDB, func(p *Part) { p.Segments[0].Where = nil }), "no table"},
 		{"inline with objects", part(inOld, func(p *Part) { p.Segments[0].Objects = []uint32{0} }), "inline, and names packs"},
-		{"inline with packs", inline(func(t *Table) { t.Packs = [][]byte{nonce(1)} }), "inline, and names packs"},
+		{"inline with packs", inlineTable(func(t *Table) { t.Packs = [][]byte{nonce(1)} }), "inline, and names packs"},
 
-		{"table of no object", stored(func(l *Location) { l.Object = 3 }), "object 3 of 3"},
-		{"table of an object beyond int32", stored(func(l *Location) { l.Object = 1<<32 - 1 }), "object 4294967295 of 3"},
+		{"inline with a delta", part(inOld, func(p *Part) { p.Segments[0].Delta = new(Location) }), "inline, and names packs"},
+		{"inline with figures", part(inOld, func(p *Part) { p.Segments[0].Used = []uint64{1} }), "inline, and names packs"},
+		{"more moved than there is", part(inDB, func(p *Part) { p.MovedBytes = 201 }), "201 bytes moved"},
+		{"delta of no object", delta(func(s *Segment) { s.Delta.Object = 4 }), "delta: object 4 of 4"},
+		{"delta nowhere", delta(func(s *Segment) { s.Delta = new(Location) }), "delta: frame of 0"},
+		{"delta in the trailer", delta(func(s *Segment) { s.Delta.Offset += 300 }), "delta: frame at"},
+		{"use of too few packs", delta(func(s *Segment) { s.Used = s.Used[1:] }), "use of 1 packs, of 2"},
+		{"use of too much", delta(func(s *Segment) { s.Used[1] = 77 }), "more than its 200 bytes"},
+		{"use that wraps", delta(func(s *Segment) { s.Used[0], s.Used[1] = 1<<64-1, 2 }), "more than its 200 bytes"},
+
+		{"table of no object", stored(func(l *Location) { l.Object = 4 }), "object 4 of 4"},
+		{"table of an object beyond int32", stored(func(l *Location) { l.Object = 1<<32 - 1 }), "object 4294967295 of 4"},
 		{"table in the header", stored(func(l *Location) { l.Offset = headerSize - 1 }), "frame at 15"},
 		{"table in the trailer", stored(func(l *Location) { l.Offset += 300 }), "frame at"},
 		{"table behind the end", stored(func(l *Location) { l.Offset = 1<<64 - 1 }), "frame at 18446744073709551615"},
 		{"table of nothing", stored(func(l *Location) { l.Raw = 0 }), "for 0"},
 		{"table without a header", stored(func(l *Location) { l.Stored = FrameHeaderSize - 1 }), "frame of 15"},
-		{"table that grew by compression", stored(func(l *Location) { l.Stored = FrameHeaderSize + l.Raw + 1 }), "frame of"},
+		{"table that grew by compression", stored(func(l *Location) { l.Stored = FrameHeaderSize + l.Raw + TagSize + 1 }), "frame of"},
 		{"table beyond a frame", stored(func(l *Location) { l.Raw = MaxRaw + 1 }), "for 1048577"},
 		{"table without a hash", stored(func(l *Location) { l.Hash = l.Hash[1:] }), "hash of 31"},
-		{"table's pack unknown", part(inDB, func(p *Part) { p.Segments[0].Objects = []uint32{3} }), "object 3 of 3"},
-		{"table's pack beyond int32", part(inDB, func(p *Part) { p.Segments[0].Objects = []uint32{1 << 31} }), "object 2147483648 of 3"},
+		{"table's pack unknown", part(inDB, func(p *Part) { p.Segments[0].Objects = []uint32{4, 1} }), "object 4 of 4"},
+		{"table's pack beyond int32", part(inDB, func(p *Part) { p.Segments[0].Objects = []uint32{1 << 31, 1} }), "object 2147483648 of 4"},
 	})
-	for _, method := range []Part_Method{Part_PAGES, Part_IDENTITY} {
+	for _, method := range []Part_Method{Part_PAGES, Part_IDENTITY, Part_APPEND} {
 		checkManifestRules(t, func() (*Manifest, []byte) { return goldenEmbedded(t) }, []manifestRule{
 			{"compared with nothing", func(m *Manifest) { m.Parts[0].Method = method }, "without a base"},
 		})
@@ -118,8 +121,8 @@ func TestPartsThatCannotBeRestoredTogether(t *testing.T) {
 	} {
 		t.Run(tt.names, func(t *testing.T) {
 			m := named(strings.Fields(tt.names))
-			b, err := EncodeManifest(m, nil)
-			_, decodeErr := DecodeManifest(seal(KindManifest, raw(t, m), nil))
+			b, err := EncodeManifest(m, nil, nil)
+			_, decodeErr := DecodeManifest(seal(KindManifest, raw(t, m), nil), nil)
 			if tt.conflict == "" {
 				if err != nil || decodeErr != nil || len(b) == 0 {
 					t.Errorf("refused: %v, %v", err, decodeErr)
@@ -155,7 +158,7 @@ func TestPartConflictsAgainstABruteSearch(t *testing.T) {
 				want = want || (!strings.HasSuffix(a, "/") && strings.HasPrefix(b, a+"/"))
 			}
 		}
-		if _, err := EncodeManifest(named(names), nil); (err != nil) != want {
+		if _, err := EncodeManifest(named(names), nil, nil); (err != nil) != want {
 			t.Fatalf("%q: conflict %v, answer %v", names, want, err)
 		}
 	}
@@ -181,7 +184,7 @@ func TestManifestRoundTripOfManyParts(t *testing.T) {
 	}
 	slices.Sort(names)
 	m := named(slices.Compact(names))
-	if got := must(DecodeManifest(must(EncodeManifest(m, nil))(t)))(t); !proto.Equal(got, m) {
+	if got := must(DecodeManifest(must(EncodeManifest(m, nil, nil))(t), nil))(t); !proto.Equal(got, m) {
 		t.Error("not the same")
 	}
 }

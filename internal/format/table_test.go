@@ -17,7 +17,7 @@ func twoPageTable() (t *Table, length uint64, objects []*Object) {
 	t.AppendExtent(Extent{Chunk: 1, Start: 1000, Length: 1000})
 	t.AppendExtent(Extent{Chunk: 0, Start: 2000, Length: 1000})
 	t.AppendExtent(Extent{Chunk: 1, Length: 1000})
-	t.PageSize, t.PageHash = 4096, make([]byte, 2*PageHashSize)
+	t.PageSize, t.PageKey, t.PageHash = 4096, nonce(4), make([]byte, 2*PageHashSize)
 	return t, 5000, []*Object{{Nonce: nonce(1), Size: 4000}}
 }
 
@@ -55,7 +55,7 @@ func TestTableRules(t *testing.T) {
 		change func(t *Table)
 		says   string
 	}{
-		{"nothing", func(t *Table) { *t = Table{Packs: t.Packs} }, "empty or of different length"},
+		{"nothing", func(t *Table) { *t = Table{Packs: t.Packs} }, "no extents"},
 		{"short packs", func(t *Table) { t.ChunkPack = t.ChunkPack[1:] }, "of different length"},
 		{"short offsets", func(t *Table) { t.ChunkOffset = t.ChunkOffset[1:] }, "of different length"},
 		{"short stored", func(t *Table) { t.ChunkStored = t.ChunkStored[1:] }, "of different length"},
@@ -66,11 +66,11 @@ func TestTableRules(t *testing.T) {
 		{"chunk of nothing", func(t *Table) { t.ChunkRaw[1] = 0 }, "chunk 1: frame"},
 		{"chunk beyond a frame", func(t *Table) { t.ChunkRaw[1] = MaxRaw + 1 }, "chunk 1: frame"},
 		{"chunk without a header", func(t *Table) { t.ChunkStored[1] = FrameHeaderSize - 1 }, "chunk 1: frame"},
-		{"chunk that grew by compression", func(t *Table) { t.ChunkStored[0] = 3017 }, "chunk 0: frame"},
-		{"extent of no chunk", func(t *Table) { t.ExtentChunk[3] = 2 }, "extent 3 is of chunk 2 of 2"},
-		{"extent of a chunk beyond int32", func(t *Table) { t.ExtentChunk[3] = 1 << 31 }, "chunk 2147483648"},
-		{"chunks out of order", func(t *Table) { t.ExtentChunk[0] = 1 }, "where 0 comes next"},
-		{"chunk not used", func(t *Table) { t.ExtentChunk[1], t.ExtentChunk[3] = 0, 0 }, "chunk 1 of 2 is not used"},
+		{"chunk that grew by compression", func(t *Table) { t.ChunkStored[0] = 3033 }, "chunk 0: frame"},
+		{"extent of no chunk", func(t *Table) { t.ExtentChunk[3] = 3 }, "extent 3 is of chunk 2 of 2"},
+		{"extent of a chunk beyond int32", func(t *Table) { t.ExtentChunk[3] = 1 << 31 }, "chunk 2147483647"},
+		{"chunks out of order", func(t *Table) { t.ExtentChunk[0] = 2 }, "where 0 comes next"},
+		{"chunk not used", func(t *Table) { t.ExtentChunk[1], t.ExtentChunk[3] = 1, 1 }, "chunk 1 of 2 is not used"},
 		{"extent of nothing", func(t *Table) { t.ExtentLength[1] = 0 }, "extent 1 leaves"},
 		{"extent too long", func(t *Table) { t.ExtentLength[1] = 1001 }, "extent 1 leaves"},
 		{"extent that wraps", func(t *Table) { t.ExtentStart[1], t.ExtentLength[1] = math.MaxUint32, 2 }, "extent 1 leaves"},
@@ -78,6 +78,13 @@ func TestTableRules(t *testing.T) {
 		{"pages without hashes", func(t *Table) { t.PageHash = nil }, "0 bytes of page hashes"},
 		{"pages too small", func(t *Table) { t.PageSize = minPage / 2 }, "pages of 256"},
 		{"pages too large", func(t *Table) { t.PageSize = 2 * MaxRaw }, "pages of"},
+		{"zeros from somewhere", func(t *Table) { t.ExtentChunk[3], t.ExtentStart[3] = 0, 1 }, "extent 3 is 1000 zeros from 1"},
+		{"no zeros", func(t *Table) { t.ExtentChunk[3], t.ExtentLength[3] = 0, 0 }, "extent 3 is 0 zeros"},
+		{"pages without a key", func(t *Table) { t.PageKey = nil }, "page key of 0"},
+		{"half a page key", func(t *Table) { t.PageKey = t.PageKey[8:] }, "page key of 8"},
+		{"a key without pages", func(t *Table) { t.PageSize, t.PageHash = 0, nil }, "pages of 0"},
+		{"places", func(t *Table) { t.ExtentAt = []uint32{0, 2000, 3000, 4000} }, "a delta where none belongs"},
+		{"page numbers", func(t *Table) { t.PageIndex = []uint32{0, 1} }, "a delta where none belongs"},
 		{"odd pages", func(t *Table) { t.PageSize = 4095 }, "pages of 4095"},
 		{"a page too many", func(t *Table) { t.PageHash = make([]byte, 3*PageHashSize) }, "48 bytes of page hashes"},
 		{"half a page hash", func(t *Table) { t.PageHash = t.PageHash[1:] }, "31 bytes of page hashes"},
@@ -127,7 +134,7 @@ func TestTableFitsAFrame(t *testing.T) {
 	row := table.AppendChunk(Chunk{Stored: FrameHeaderSize + MaxRaw, Raw: MaxRaw})
 	for range maxSegment / 8 / MaxRaw {
 		for start := range uint32(MaxRaw / minPage) {
-			table.ExtentChunk, table.ExtentStart, table.ExtentLength = append(table.ExtentChunk, row), append(table.ExtentStart, start), append(table.ExtentLength, minPage)
+			table.ExtentChunk, table.ExtentStart, table.ExtentLength = append(table.ExtentChunk, row+1), append(table.ExtentStart, start), append(table.ExtentLength, minPage)
 		}
 	}
 	_, err := EncodeTable(table)

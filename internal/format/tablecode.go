@@ -27,7 +27,7 @@ func encodeTable(t *Table, wrong error) ([]byte, error) {
 }
 
 // DecodeTable reads a stored table of a segment of length bytes whose packs are, in order, objects. A segment with a delta has its tables read by
-// SegmentTable, or by DecodeBase and DecodeDelta.
+// SegmentTable, or by StoredTable and DecodeDelta.
 func DecodeTable(b []byte, length uint64, objects []*Object) (*Table, error) {
 	t, err := decodeTable(b, objects)
 	if err != nil {
@@ -39,18 +39,7 @@ func DecodeTable(b []byte, length uint64, objects []*Object) (*Table, error) {
 	return t, nil
 }
 
-// DecodeBase reads a stored table that a delta overrides: it covers what it covers.
-func DecodeBase(b []byte, objects []*Object) (*Table, error) {
-	t, err := decodeTable(b, objects)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkBase(t, objects); err != nil {
-		return nil, err
-	}
-	return t, nil
-}
-
+// checkBase checks a table that a delta overrides: it covers what it covers.
 func checkBase(t *Table, objects []*Object) error {
 	n, err := checkRows(t)
 	if err == nil && n > maxSegment {
