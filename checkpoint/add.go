@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -11,6 +12,10 @@ import (
 
 // Add saves a stream as the part name. It returns when r is read; uploads go on behind.
 func (w *Writer) Add(name string, r io.Reader, opts ...PartOption) error {
+	choose, err := chooserOf(opts)
+	if err != nil {
+		return w.fail(ErrInvalid, name, err, "")
+	}
 	if err := w.reserve(name); err != nil {
 		return err
 	}
@@ -19,7 +24,12 @@ func (w *Writer) Add(name string, r io.Reader, opts ...PartOption) error {
 	if err != nil {
 		return w.wrap(err)
 	}
-	if err := w.saveStream(w.ctx, part, was, r); err != nil {
+	if by := choose(path.Base(name)); by == byPages {
+		err = w.saveStream(w.ctx, part, was, r)
+	} else {
+		err = w.saveByContent(w.ctx, part, was, r, by == byContent)
+	}
+	if err != nil {
 		return w.partError(name, err)
 	}
 	w.keep(part)
@@ -57,6 +67,8 @@ func reasonOf(m *format.Manifest, p *format.Part) string {
 		return "the same file as in the base checkpoint, and declared not to change"
 	case p.Method == format.Part_APPEND:
 		return "declared to grow only: what the base checkpoint has was not read"
+	case p.Method == format.Part_CONTENT:
+		return "cut by its content; nothing to compare with"
 	case p.Method == format.Part_FULL && m.Base == nil:
 		return "nothing to compare with"
 	case p.Method == format.Part_FULL:

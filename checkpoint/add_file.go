@@ -184,7 +184,12 @@ func (w *Writer) saveFile(name string, o *opener, file string, by choice) (*form
 		known = grownFrom(part, was)
 	}
 	w.opts.Progress.Total.Add(st.size)
-	if err := w.saveRegular(w.ctx, part, was, f, st, known); err != nil {
+	if by == byContent {
+		err = w.saveByContent(w.ctx, part, was, io.NewSectionReader(f, 0, st.size), true)
+	} else {
+		err = w.saveRegular(w.ctx, part, was, f, st, known)
+	}
+	if err != nil {
 		w.opts.Progress.Total.Add(-st.size)
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 package checkpoint
 
 // PartOption says how parts are saved. Of several options that match a part the last one counts. Without any, files are compared
-// page by page with the base checkpoint. Patterns are as in RestoreOptions.Match; "*" is every part.
+// page by page with the base checkpoint, streams by content and page by page. Patterns are as in RestoreOptions.Match; "*" is every part.
 type PartOption interface{ apply(*partOptions) }
 
 // choice is one way to save a part.
@@ -30,6 +30,10 @@ func Immutable(patterns ...string) PartOption { return rule{patterns, byIdentity
 
 // Pages declares parts that change in place (SQLite, bbolt): compared page by page. It is what files are saved by anyway.
 func Pages(patterns ...string) PartOption { return rule{patterns, byPages} }
+
+// Content declares parts whose bytes shift (a sorted dump): cut by their content, and chunks that the base checkpoint has anywhere in the part are referred
+// to. Streams are saved so by default, and compared page by page besides; declared, their tables are a fifteenth as large, and pages that change in place are not found.
+func Content(patterns ...string) PartOption { return rule{patterns, byContent} }
 
 // AppendOnly declares files that only ever grow at their end: of one that the base checkpoint has too, as the same inode and not longer, only what came
 // after is read. Trusted is the declaration itself: a byte that was changed in place is not seen.

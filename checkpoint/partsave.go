@@ -126,6 +126,7 @@ func (j *fileJob) segment(s *segmentSaver, i int) error {
 // count adds a segment's figures to its part's.
 func (s *segmentSaver) count(part *format.Part) {
 	atomic.AddUint64(&part.NewBytes, s.newBytes)
+	atomic.AddUint64(&part.MovedBytes, s.moved)
 	atomic.AddUint64(&part.Chunks, s.chunks)
 	if s.damaged {
 		s.w.mu.Lock()
