@@ -226,7 +226,11 @@ func TestSwappedChunksAreFound(t *testing.T) {
 	const frame = format.FrameHeaderSize + chunkSize // of a chunk that does not compress
 	mem := memstore.New()
 	s := openMem(t, mem)
-	mustSave(t, s, "j", files{"a": noise(1, 3*chunkSize)})
+	if _, err := s.Save(context.Background(), "j", func(w *Writer) error {
+		return w.Add("a", bytes.NewReader(noise(1, 3*chunkSize)), Pages("*")) // cut into chunks of one size
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
 	tamper(t, mem, "/data/", func(b []byte) []byte {
 		out := bytes.Clone(b)
 		copy(out[16:], b[16+frame:16+2*frame])
