@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -118,7 +119,7 @@ func (l *local) enough() bool { return l.ctx.Err() != nil || l.first && len(l.mi
 
 func (l *local) pages(off int64, length uint64, table *format.Table) {
 	size := uint64(table.PageSize)
-	bite := max(size, uint64(len(l.buf))/size*size)
+	bite := max(size, min(biteSize, uint64(len(l.buf)))/size*size)
 	if bite > uint64(len(l.buf)) {
 		l.buf = make([]byte, bite)
 	}
@@ -152,46 +153,36 @@ func (l *local) chunks(off int64, table *format.Table, size int64) {
 			return
 		}
 		e := table.Extent(row)
-		if !l.extent(off+int64(at), table, e, size) {
+		if e.Chunk == format.Zeros {
+			l.zeros(off, at, e.Length)
+		} else if !l.chunk(off+int64(at)-int64(e.Start), table.Chunk(int(e.Chunk)), size) {
 			l.missing = appendSpan(l.missing, at, e.Length)
 		}
 		at += e.Length
 	}
 }
 
-func (l *local) extent(off int64, table *format.Table, e format.Extent, size int64) bool {
-	if e.Chunk == format.Zeros {
-		return l.zeros(off, uint64(e.Length))
-	}
-	c := table.Chunk(int(e.Chunk))
-	start := off - int64(e.Start)
-	if start < 0 || start+int64(c.Raw) > size {
+// chunk reports whether the whole of a chunk is at offset start of the file.
+func (l *local) chunk(start int64, c format.Chunk, size int64) bool {
+	n := uint64(c.Raw)
+	if start < 0 || start+int64(n) > size {
 		return false
 	}
-	if uint64(len(l.buf)) < uint64(c.Raw) {
+	if uint64(len(l.buf)) < n {
 		l.buf = make([]byte, format.MaxRaw)
 	}
-	return l.read(start, uint64(c.Raw)) == uint64(c.Raw) && format.Sum(l.buf[:c.Raw]) == c.Hash
+	return l.read(start, n) == n && format.Sum(l.buf[:n]) == c.Hash
 }
 
-func (l *local) zeros(off int64, length uint64) bool {
-	for length > 0 {
-		n := min(length, uint64(len(l.buf)))
-		if l.read(off, n) < n || !allZero(l.buf[:n]) {
-			return false
+// zeros compares a stretch of zeros at offset at of the segment.
+func (l *local) zeros(off int64, at, length uint32) {
+	for length > 0 && !l.enough() {
+		n := min(length, uint32(len(zeroBytes)))
+		if got := l.read(off+int64(at), uint64(n)); got < uint64(n) || !bytes.Equal(l.buf[:n], zeroBytes[:n]) {
+			l.missing = appendSpan(l.missing, at, n)
 		}
-		off, length = off+int64(n), length-n
+		at, length = at+n, length-n
 	}
-	return true
-}
-
-func allZero(b []byte) bool {
-	for _, x := range b {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 var zeroBytes [64 << 10]byte

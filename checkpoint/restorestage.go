@@ -75,9 +75,10 @@ func (s *stage) open(o RestoreOptions) (err error) {
 	return err
 }
 
-// clear finds out what is in the directory, removes the stages of others, and refuses what must not be touched.
+// clear finds out what is in the directory, refuses what must not be touched, and removes the stages of others.
 func (s *stage) clear(entries []fs.DirEntry, o RestoreOptions) error {
 	var other string
+	var stale []string
 	for _, e := range entries {
 		switch {
 		case !strings.HasPrefix(e.Name(), stagePrefix):
@@ -85,15 +86,22 @@ func (s *stage) clear(entries []fs.DirEntry, o RestoreOptions) error {
 		case e.Name() == s.name && o.Resume && e.IsDir():
 			s.found = true
 		default:
-			if err := s.root.RemoveAll(e.Name()); err != nil {
-				return err
-			}
+			stale = append(stale, e.Name())
 		}
 	}
 	// A restore that died while it gave the final names has left some of them: what is there is compared, like in an update.
 	if s.merge && !o.Force && !o.Update && !s.found {
-		return &Error{Kind: ErrInvalid, Op: "restore", Err: fmt.Errorf("directory %s is not empty (it holds %s)", s.dir, other),
+		err := &Error{Kind: ErrInvalid, Op: "restore", Err: fmt.Errorf("directory %s is not empty (it holds %s)", s.dir, other),
 			Hint: "name an empty or new directory, or use force to replace files of equal name, or update to fetch only what differs"}
+		if slices.Contains(stale, s.name) {
+			err.Hint = "a restore of this checkpoint was interrupted here: use resume to go on with it"
+		}
+		return err
+	}
+	for _, name := range stale {
+		if err := s.root.RemoveAll(name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
