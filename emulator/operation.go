@@ -63,6 +63,9 @@ type target struct {
 // classify reads a storage request's URL: the JSON API, its upload paths, and the XML API in path style.
 func classify(r *http.Request) target {
 	path := r.URL.EscapedPath()
+	if path == pathBatch {
+		return target{op: OpDelete} // what batches are for; other calls in them are counted as that too
+	}
 	if rest, ok := strings.CutPrefix(path, "/upload/storage/v1/b/"); ok {
 		return classifyUpload(r, rest)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // S3Options let a storage server speak S3 as well: requests outside the JSON API that carry no bearer token have to be signed.
-// Served are PUT, GET, HEAD and DELETE of an object, and ListObjectsV2, with the bucket in the path; the rest is refused.
+// Served are PUT, GET, HEAD and DELETE of an object, ListObjectsV2 and DeleteObjects, with the bucket in the path; the rest is refused.
 type S3Options struct {
 	// Keys are the secrets by their access ids.
 	Keys map[string]string
@@ -30,7 +30,7 @@ type S3Options struct {
 func (s *Storage) signed(r *http.Request) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	path := r.URL.EscapedPath()
-	for _, prefix := range []string{prefixJSON, prefixUpload, prefixResumable, prefixDownload} {
+	for _, prefix := range []string{prefixJSON, prefixUpload, prefixResumable, prefixDownload, pathBatch} {
 		if strings.HasPrefix(path, prefix) {
 			return false
 		}
@@ -61,8 +61,13 @@ func (s *Storage) dispatchS3(w http.ResponseWriter, r *http.Request, c *call, bo
 		return errNotImplemented("the list of buckets")
 	case c.object == "" && r.Method == http.MethodGet && c.query.Get("list-type") == "2":
 		permission, serve = "storage.objects.list", (*Storage).listS3
+	case c.object == "" && r.Method == http.MethodPost && c.query.Has("delete"):
+		if err := cmp.Or(s.unservedS3(r, c), s.lookBucket(c.bucket)); err != nil {
+			return err
+		}
+		return s.deleteManyS3(w, r, c, body)
 	case c.object == "":
-		return errNotImplemented(r.Method + " of a bucket other than ListObjectsV2")
+		return errNotImplemented(r.Method + " of a bucket other than ListObjectsV2 and DeleteObjects")
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		permission = "storage.objects.get"
 	case r.Method == http.MethodDelete:

@@ -103,6 +103,14 @@ func (s *Storage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveS3(w, r)
 		return
 	}
+	if isBatch(r) {
+		if err := cmp.Or(s.diskErr, s.authenticate(&call{}, r)); err != nil {
+			fail(w, r, &call{}, err)
+			return
+		}
+		serveBatch(w, r, s)
+		return
+	}
 	c := route(r)
 	err := cmp.Or(s.diskErr, s.admit(c, r), c.unserved(r))
 	if err == nil {

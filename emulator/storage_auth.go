@@ -9,20 +9,30 @@ import (
 // principal is who all callers are: tokens carry no name that this server could read.
 const principal = "tidemark@emulator-project.iam.gserviceaccount.com"
 
+// authenticate checks the request's token.
+func (s *Storage) authenticate(c *call, r *http.Request) error {
+	if s.opts.Authorize == nil {
+		return nil
+	}
+	header := r.Header.Get("Authorization")
+	scheme, bearer, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		bearer = ""
+	}
+	err := s.opts.Authorize(bearer)
+	switch {
+	case err == nil:
+		return nil
+	case header == "":
+		return errAnonymous(c)
+	}
+	return errToken()
+}
+
 // admit checks the request's token and permission.
 func (s *Storage) admit(c *call, r *http.Request) error {
-	if s.opts.Authorize != nil {
-		header := r.Header.Get("Authorization")
-		scheme, bearer, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			bearer = ""
-		}
-		if err := s.opts.Authorize(bearer); err != nil {
-			if header == "" {
-				return errAnonymous(c)
-			}
-			return errToken()
-		}
+	if err := s.authenticate(c, r); err != nil {
+		return err
 	}
 	if c.to == "" {
 		return s.permit(r, c.bucket, c.object, c.permission)

@@ -149,7 +149,8 @@ func (bounds boundary) allows(permission, bucket, object, listed string) bool {
 // withinBounds answers 403 where a downscoped token is used outside of its access boundary. It stands in front of
 // whichever storage server there is.
 func withinBounds(issuer *Issuer, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var within http.HandlerFunc
+	within = func(w http.ResponseWriter, r *http.Request) {
 		if !issuer.bounded.Load() { // most clouds never issue such a token, and benchmarks run through here
 			next.ServeHTTP(w, r)
 			return
@@ -158,6 +159,10 @@ func withinBounds(issuer *Issuer, next http.Handler) http.Handler {
 		g, err := issuer.lookup(bearer)
 		if err != nil || g.bounds == nil {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if isBatch(r) {
+			serveBatch(w, r, within) // each of its calls has to be within
 			return
 		}
 		c := route(r)
@@ -171,5 +176,6 @@ func withinBounds(issuer *Issuer, next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
+	}
+	return within
 }

@@ -50,7 +50,10 @@ type Store struct {
 	close func() error
 }
 
-var _ objstore.Store = (*Store)(nil)
+var (
+	_ objstore.Store        = (*Store)(nil)
+	_ objstore.BatchDeleter = (*Store)(nil)
+)
 
 // dialect is what differs between services.
 type dialect interface {

@@ -54,7 +54,7 @@ func openFake(t *testing.T, rt http.RoundTripper) *Store {
 }
 
 // everyOp calls each operation and returns its error.
-func everyOp(ctx context.Context, s *Store) map[string]error {
+func everyOp(ctx context.Context, s objstore.Store) map[string]error {
 	_, _, getErr := s.Get(ctx, "k", 100)
 	_, putErr := s.Put(ctx, "k", []byte("body"), objstore.Absent)
 	_, statErr := s.Stat(ctx, "k")

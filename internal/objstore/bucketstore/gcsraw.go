@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/api/googleapi"
 
@@ -25,6 +26,7 @@ type rawGCS struct {
 	client   *http.Client
 	endpoint url.URL // of the JSON API, ends in a slash
 	bucket   string
+	noBatch  atomic.Bool // the server has shown that it knows no batches
 }
 
 func newRawGCS(client *http.Client, endpoint, bucket string) (*rawGCS, error) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -51,9 +52,13 @@ type S3 struct {
 	prefix  string
 	name    string
 	ownPool *transport.Pool // nil if the client is the caller's
+	noBatch atomic.Bool     // the server has shown that it knows no DeleteObjects
 }
 
-var _ objstore.Store = (*S3)(nil)
+var (
+	_ objstore.Store        = (*S3)(nil)
+	_ objstore.BatchDeleter = (*S3)(nil)
+)
 
 // OpenS3 opens a bucket. client only carries the requests, which are signed here, and stays the caller's; nil stands for connections of the
 // store's own. OpenS3 sends nothing.

@@ -25,6 +25,8 @@ type s3dialect interface {
 	sum(h http.Header, crc uint32)
 	// describe asks for what crc32c reads.
 	describe(h http.Header)
+	// space is the namespace of what is sent in XML.
+	space() string
 	// listed is the version that a listing tells.
 	listed(o *s3Listed) objstore.Version
 }
@@ -36,6 +38,9 @@ type s3dialect interface {
 // for the price of 50 ms a GiB; Content-MD5 would cost 1.6 s and tell nothing later. It is a header; the trailer that SDKs prefer is what
 // other servers fail on.
 type amazon struct{}
+
+func (amazon) space() string { return "http://s3.amazonaws.com/doc/2006-03-01/" }
+func (google) space() string { return "" }
 
 func (amazon) defaultRegion() string          { return "" }
 func (amazon) rewriteInterval() time.Duration { return 0 }

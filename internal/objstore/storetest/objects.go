@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -139,6 +140,49 @@ func remove(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 	}
 	if body, _ := get(t, ctx, s, "d/y"); body != "y" {
 		t.Error("a neighbour of the deleted object changed")
+	}
+}
+
+// removeMany deletes by batches where the store has them; keys that are absent, and names that need escaping, are among them.
+func removeMany(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
+	var keys []string
+	for i := range 1005 { // more than the largest batch
+		keys = append(keys, fmt.Sprintf("m/%04d", i))
+	}
+	keys = append(keys, "m/with space", "m/per%41cent", "m/<&>\"'", "m/ü/日本語", "m/+?#;", "m")
+	var present []string
+	for i, key := range keys {
+		if i < 20 || i%50 == 0 || i > 1000 {
+			present = append(present, key)
+		}
+	}
+	present = slices.DeleteFunc(present, func(key string) bool { return key == "m" }) // a prefix of the others, and nothing itself
+	fill(t, ctx, s, append(slices.Clone(present), "l/before", "m0/after"))
+	r := objstore.NewRetrying(s, nil)
+	for range 2 { // idempotent
+		var m objstore.Meter
+		if failed := r.DeleteAll(objstore.WithMeter(ctx, &m), keys); len(failed) != 0 {
+			t.Fatalf("%d keys: %v", len(failed), failed)
+		}
+		if batches := (len(keys) + r.BatchSize() - 1) / r.BatchSize(); m.Snapshot().Delete != int64(batches) {
+			t.Errorf("%d requests, want %d", m.Snapshot().Delete, batches)
+		}
+	}
+	if got := list(t, ctx, s, ""); !slices.Equal(got, []string{"l/before", "m0/after"}) {
+		t.Errorf("left: %q", got)
+	}
+	if failed := r.DeleteAll(ctx, []string{"l/before", "bad//key", "l/none"}); len(failed) == 0 || objstore.KindOf(failed["bad//key"]) != objstore.KindInvalid {
+		t.Errorf("an invalid key among others: %v", failed)
+	}
+	if b, ok := s.(objstore.BatchDeleter); ok {
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		if failed, err := b.DeleteBatch(cancelled, []string{"m0/after", "l/before"}); !errors.Is(err, context.Canceled) && !errors.Is(failed["m0/after"], context.Canceled) {
+			t.Errorf("cancelled: %v, %v", failed, err)
+		}
+	}
+	if got := list(t, ctx, s, "m0"); !slices.Equal(got, []string{"m0/after"}) {
+		t.Errorf("left: %q", got)
 	}
 }
 

@@ -38,6 +38,7 @@ var tests = []test{
 	{"VersionsNeverReturn", versionsNeverReturn},
 	{"Stat", stat},
 	{"Delete", remove},
+	{"DeleteMany", removeMany},
 	{"ListOrder", listOrder},
 	{"ListPrefix", listPrefix},
 	{"ListPages", listPages},
