@@ -150,10 +150,10 @@ func TestCompactionBoundsWhatIsStored(t *testing.T) {
 		share        float64 // of what was written, that moving may add
 		grows        float64 // what is stored without compaction, at least
 	}{
-		"evenly":    {256 << 20, 200, 1300, 100, 0.25, 4},
-		"a lot":     {256 << 20, 200, 6500, 100, 0.25, 6},
-		"hot pages": {256 << 20, 200, 1300, 10, 0.25, 4},
-		"hardly":    {256 << 20, 200, 100, 100, 0.25, 1},
+		"evenly":    {128 << 20, 200, 650, 100, 0.25, 4},
+		"a lot":     {128 << 20, 200, 3250, 100, 0.25, 6},
+		"hot pages": {128 << 20, 200, 650, 10, 0.25, 4},
+		"hardly":    {128 << 20, 200, 50, 100, 0.25, 1},
 		// Small packs that are needed for long are put together, which costs as many bytes again.
 		"a little": {16 << 20, 600, 20, 100, 1, 3},
 	} {
