@@ -178,7 +178,7 @@ func (l *local) chunk(start int64, c format.Chunk, size int64) bool {
 func (l *local) zeros(off int64, at, length uint32) {
 	for length > 0 && !l.enough() {
 		n := min(length, uint32(len(zeroBytes)))
-		if got := l.read(off+int64(at), uint64(n)); got < uint64(n) || !bytes.Equal(l.buf[:n], zeroBytes[:n]) {
+		if got := l.read(off+int64(at), uint64(n)); got < uint64(n) || !allZero(l.buf[:n]) {
 			l.missing = appendSpan(l.missing, at, n)
 		}
 		at, length = at+n, length-n
@@ -186,6 +186,16 @@ func (l *local) zeros(off int64, at, length uint32) {
 }
 
 var zeroBytes [64 << 10]byte
+
+func allZero(b []byte) bool {
+	for len(b) > len(zeroBytes) {
+		if !bytes.Equal(b[:len(zeroBytes)], zeroBytes[:]) {
+			return false
+		}
+		b = b[len(zeroBytes):]
+	}
+	return bytes.Equal(b, zeroBytes[:len(b)])
+}
 
 // writeZeros overwrites what an older state has at a place of zeros.
 func writeZeros(f *os.File, off, n int64) error {
