@@ -63,6 +63,9 @@ func decompressZstd(dst, payload []byte, raw int) ([]byte, error) {
 	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(raw) || h.DictionaryID != 0 || h.WindowSize > MaxRaw {
 		return nil, fmt.Errorf("%w: compressed frame does not decode to %d bytes", ErrCorrupt, raw)
 	}
+	if !oneZstdFrame(payload, h) {
+		return nil, fmt.Errorf("%w: compressed frame is not one frame and nothing else", ErrCorrupt)
+	}
 	if cap(dst) < raw {
 		dst = make([]byte, raw)
 	}
@@ -74,6 +77,30 @@ func decompressZstd(dst, payload []byte, raw int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: compressed frame decodes to %d bytes, not %d", ErrCorrupt, len(out), raw)
 	}
 	return out, nil
+}
+
+// oneZstdFrame walks the blocks behind a header to the end of the payload, because the decoder would go on to whatever follows.
+func oneZstdFrame(payload []byte, h zstd.Header) bool {
+	const (
+		blockHeader = 3
+		checksum    = 4
+		rle         = 1 // the type of a block that has one byte, however long it is
+	)
+	for at := h.HeaderSize; at+blockHeader <= len(payload); {
+		b := int(payload[at]) | int(payload[at+1])<<8 | int(payload[at+2])<<16
+		last, kind, size := b&1 == 1, b>>1&3, b>>3
+		if kind == rle {
+			size = 1
+		}
+		at += blockHeader + size
+		if last {
+			if h.HasCheckSum {
+				at += checksum
+			}
+			return at == len(payload)
+		}
+	}
+	return false
 }
 
 // One encoder and one decoder serve everybody: each works in the goroutine that calls it, and keeps as many workspaces as there are processors.

@@ -224,8 +224,8 @@ func (o *overlay) pages(delta *Table, length uint64) error {
 	if k := n - own; k > 0 && (len(index) < k || int(index[len(index)-k]) != own) {
 		return fmt.Errorf("%w: neither table nor delta has the pages from %d on", ErrCorrupt, own)
 	}
-	o.out.PageHash = make([]byte, n*PageHashSize)
-	copy(o.out.PageHash, o.base.PageHash)
+	kept := min(n*PageHashSize, len(o.base.PageHash))
+	o.out.PageHash = append(append([]byte(nil), o.base.PageHash[:kept]...), make([]byte, n*PageHashSize-kept)...)
 	for i, page := range index {
 		copy(o.out.PageHash[int(page)*PageHashSize:], delta.PageHash[i*PageHashSize:(i+1)*PageHashSize])
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -58,11 +59,11 @@ func (k *DataKey) ID() KeyID { return KeyID(k.wrapped.Id) }
 // Wrapped is what the store keeps of the key.
 func (k *DataKey) Wrapped() *WrappedKey { return k.wrapped }
 
-// String does not say the secret, and neither does GoString.
+// String does not say the secret.
 func (k *DataKey) String() string { return fmt.Sprintf("data key %x", k.wrapped.GetId()) }
 
-// GoString is String.
-func (k *DataKey) GoString() string { return k.String() }
+// Format is String whatever the verb, so that none prints the secret.
+func (k *DataKey) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) }
 
 // FrameKey opens and seals the frames of one pack. Safe for concurrent use.
 type FrameKey struct{ aead cipher.AEAD }
@@ -207,3 +208,6 @@ func (s *Sealed) has(id []byte) bool {
 	_, ok := slices.BinarySearchFunc(s.Keys, id, func(k *WrappedKey, id []byte) int { return bytes.Compare(k.Id, id) })
 	return ok
 }
+
+// Wipe overwrites the secret. Nothing may use the key at the time or after.
+func (k *DataKey) Wipe() { clear(k.secret[:]) }
