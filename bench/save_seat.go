@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,8 +41,9 @@ func (s *saveStage) sit(ctx context.Context, saver *Saver, delay time.Duration) 
 	}()
 	if saver.Command != nil {
 		if c := saver.Command(t.place, VerbPrepare, ""); len(c.Args) > 0 {
-			if _, err := measured(t.program(ctx, c)); err != nil {
-				return nil, fmt.Errorf("prepare: %w", err)
+			cmd := t.program(ctx, c)
+			if _, err := measured(cmd); err != nil {
+				return nil, errors.Join(fmt.Errorf("%s %s: %w", filepath.Base(cmd.Path), VerbPrepare, err), cmd.Stderr.(*tail).err())
 			}
 		}
 	}
@@ -81,17 +83,22 @@ func (t *seat) env(own []string) []string { return append(cleanEnv(t.place, t.me
 
 func (t *seat) program(ctx context.Context, c Command) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
-	cmd.Env, cmd.Dir = t.env(c.Env), t.place.Scratch
+	cmd.Env, cmd.Dir = t.env(c.Env), cmp.Or(c.Dir, t.place.Scratch)
 	var said tail
 	cmd.Stdout, cmd.Stderr = &said, &said
 	return cmd
 }
+
+// enough is how long one save or restore may take: some programs try for a quarter of an hour what cannot succeed.
+const enough = 5 * time.Minute
 
 // do measures one save or restore of dir.
 func (t *seat) do(ctx context.Context, verb, name, dir string) (m Measure, err error) {
 	if err := t.stage.server.tell(serverOrder{Do: serverReset}, nil); err != nil {
 		return m, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, enough, errors.New("it took more than "+enough.String()))
+	defer cancel()
 	o := order{Saver: t.saver.Name, Place: t.place, Verb: verb, Dir: dir, Profile: t.stage.profileOf(t.saver, verb, name)}
 	switch {
 	case t.job != nil:

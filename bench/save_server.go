@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -40,6 +41,7 @@ type serverAnswer struct {
 // storeServer is the server's process: one cloud at a time, on loopback, in memory.
 type storeServer struct {
 	cloud *emulator.Cloud
+	store *benchStore
 	since cpu
 }
 
@@ -74,10 +76,14 @@ func (s *storeServer) carryOut(o serverOrder) (a serverAnswer, err error) {
 			return a, err
 		}
 		debug.FreeOSMemory() // what the contender before had stored
-		s.cloud, err = emulator.Listen(context.Background(), &emulator.Options{Storage: &emulator.StorageOptions{Memory: o.Memory}})
+		s.cloud, err = emulator.Listen(context.Background(), &emulator.Options{StorageHandler: func(authorize func(string) error) http.Handler {
+			s.store = newBenchStore(authorize, o.Memory)
+			return s.store
+		}})
 		if err != nil {
 			return a, err
 		}
+		s.store.rest.reset()
 		if err := s.cloud.CreateBucket(benchBucket); err != nil {
 			return a, err
 		}
@@ -91,10 +97,13 @@ func (s *storeServer) carryOut(o serverOrder) (a serverAnswer, err error) {
 		})
 	case serverReset:
 		s.cloud.ResetRequests()
+		s.store.rest.reset()
 		s.since = ownCPU()
 		return a, nil
 	case serverCounts:
-		return serverAnswer{Counts: s.cloud.Requests(), CPU: ownCPU().minus(s.since)}, nil
+		a = serverAnswer{Counts: s.cloud.Requests(), CPU: ownCPU().minus(s.since)}
+		s.store.rest.correct(&a.Counts)
+		return a, nil
 	}
 	return a, fmt.Errorf("bench: the server has no order %q", o.Do)
 }
@@ -103,7 +112,7 @@ func (s *storeServer) close() error {
 	if s.cloud == nil {
 		return nil
 	}
-	err := s.cloud.Close()
-	s.cloud = nil
+	err := errors.Join(s.cloud.Close(), s.store.rest.store.Close())
+	s.cloud, s.store = nil, nil
 	return err
 }

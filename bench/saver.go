@@ -49,7 +49,8 @@ type Saver struct {
 // Command is a program to run.
 type Command struct {
 	Args []string
-	Env  []string
+	Env  []string // beside what every contender has
+	Dir  string   // to run in; default a directory of the contender's own
 }
 
 // Place is an empty bucket in a storage server that speaks Google's JSON API. Tokens come from a metadata server, to which

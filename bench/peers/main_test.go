@@ -14,7 +14,66 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	bench.Child(savers())
+	// Linked in by the storage client, started by its package's init, ended by nobody.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
+
+// TestSaves lets the contenders that need no installation save and restore a little: that what they restored is what was saved is checked by the benchmark.
+func TestSaves(t *testing.T) {
+	var out, progress bytes.Buffer
+	err := run(t.Context(), []string{"--bench", "save,restore", "--quick", "--json", "--delays", "0s", "--cases", "A,D", "--contenders", "tidemark,loop-*",
+		"--dir", t.TempDir()}, &out, &progress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report bench.SaveReport
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		t.Fatal(err)
+	}
+	writes := map[string]int64{}
+	for _, about := range report.Savers {
+		if about.Absent != "" {
+			t.Errorf("%s is absent: %s", about.Name, about.Absent)
+		}
+	}
+	for _, c := range report.Cases {
+		for _, r := range c.Results {
+			if r.Error != "" || len(r.Rounds) == 0 {
+				t.Errorf("%s %s, %s: not measured: %s", c.Verb, c.Name, r.Saver, r.Error)
+			}
+			writes[c.Verb+" "+c.Name+" "+r.Saver] = r.Median.ClassA
+		}
+	}
+	if len(report.Cases) != 4 {
+		t.Fatalf("%d cases, want 4", len(report.Cases))
+	}
+	for _, peer := range []string{"loop-default", "loop-chunk0", "loop-gocloud"} {
+		if a, d := writes["save A "+peer], writes["save D "+peer]; a != 64 || d != int64(report.Settings.Files) {
+			t.Errorf("%s wrote %d and %d objects, one for a file is %d and %d", peer, a, d, 64, report.Settings.Files)
+		}
+	}
+	if d := writes["save D tidemark"]; d < 2 || d > 4 {
+		t.Errorf("tidemark wrote %d objects for %d small files", d, report.Settings.Files)
+	}
+	if _, measured := writes["save A loop-transfer"]; measured {
+		t.Error("loop-transfer has a figure for a save, which it cannot do")
+	}
+}
+
+// TestAbsentPeer is about a peer that cannot be had: it is named with the reason, and nothing else is.
+func TestAbsentPeer(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no restic here
+	var out, progress bytes.Buffer
+	err := run(t.Context(), []string{"--bench", "save", "--quick", "--delays", "0s", "--cases", "D", "--contenders", "restic,loop-chunk0", "--dir", t.TempDir()}, &out, &progress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "ABSENT, restic is not installed") || !strings.Contains(text, "loop-chunk0  ") {
+		t.Errorf("the report is\n%s", text)
+	}
+}
 
 // TestPeers runs every peer through short cases and asserts what was counted: that each is set up as a cache that works.
 func TestPeers(t *testing.T) {
@@ -66,7 +125,8 @@ func TestPeers(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"--frob"}, {"token"}, {"--cases", "coffee"}} {
+	for _, args := range [][]string{{"--frob"}, {"token"}, {"--cases", "coffee"}, {"--bench", "coffee"}, {"--bench", "save", "--cases", "coffee"},
+		{"--bench", "save", "--size", "much"}, {"--bench", "save", "--delays", "long"}} {
 		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, bench.ErrUsage) {
 			t.Errorf("%q: %v", args, err)
 		}
