@@ -225,11 +225,12 @@ func TestCollectStopsAtADamagedManifest(t *testing.T) {
 	mem := memstore.New()
 	mustSave(t, openMem(t, mem), "j", files{"a": noise(1, embedLimit*2)})
 	mustSave(t, openMem(t, mem), "j", files{"a": noise(2, embedLimit*2)})
-	if _, err := mustJob(t, openMem(t, mem), "j").Retain(ctx, Retention{KeepLast: 1}, false); err != nil {
+	mustSave(t, openMem(t, mem), "j", files{"a": noise(3, embedLimit*2)}) // HEAD has a copy of this one's manifest
+	if _, err := mustJob(t, openMem(t, mem), "j").Retain(ctx, Retention{KeepLast: 2}, false); err != nil {
 		t.Fatal(err)
 	}
 	before := mem.Keys()
-	tamper(t, mem, "/manifests/", func(b []byte) []byte { b[20]++; return b })
+	tamper(t, mem, "-000000000002-", func(b []byte) []byte { b[20]++; return b })
 	_, err := mustJob(t, openMem(t, mem), "j").Collect(ctx, nil)
 	if wantKind(t, err, ErrCorrupt); !slices.Equal(before, mem.Keys()) || !strings.Contains(err.Error(), "nothing was deleted") {
 		t.Errorf("deleted something, or did not say so: %v", err)

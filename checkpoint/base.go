@@ -1,10 +1,10 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -13,7 +13,8 @@ import (
 // base is the checkpoint that a save is compared with.
 type base struct {
 	*Checkpoint
-	used atomic.Bool // the new manifest refers to something of it
+	sealed bool        // only what is encrypted may be referred to
+	used   atomic.Bool // the new manifest refers to something of it
 
 	load     chan struct{} // one token: the first to need the manifest reads it, others wait under their own context
 	manifest *format.Manifest
@@ -21,8 +22,10 @@ type base struct {
 	victims  []bool // by object of the manifest: packs that the save empties; see compact.go
 }
 
-func newBase(c *Checkpoint) *base {
-	b := &base{Checkpoint: c, load: make(chan struct{}, 1)}
+var errInTheClear = errors.New("the base checkpoint is not encrypted")
+
+func newBase(c *Checkpoint, key *format.DataKey) *base {
+	b := &base{Checkpoint: c, sealed: key != nil, load: make(chan struct{}, 1)}
 	b.load <- struct{}{}
 	return b
 }
@@ -43,16 +46,22 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 			b.job.store.opts.Logger.WarnContext(ctx, "base checkpoint is damaged, saving in full", "job", b.job.name, "base", b.retained.Id.Checkpoint, "error", err)
 		case err != nil:
 			return nil, "", err
+		case b.sealed && inTheClear(m):
+			// What is saved with a key refers to nothing that everybody can read.
+			b.damage = errInTheClear
 		}
 		b.manifest = m
 		if m != nil {
 			b.victims = victims(m, b.retained.ManifestSize)
 		}
 	}
+	if errors.Is(b.damage, errInTheClear) {
+		return nil, b.damage.Error(), nil
+	}
 	if b.damage != nil {
 		return nil, "the base checkpoint is damaged", nil
 	}
-	i, ok := slices.BinarySearchFunc(b.manifest.Parts, name, func(p *format.Part, name string) int { return strings.Compare(string(p.Name), name) })
+	i, ok := slices.BinarySearchFunc(b.manifest.Parts, []byte(name), func(p *format.Part, name []byte) int { return bytes.Compare(p.Name, name) })
 	if !ok {
 		return nil, "", nil
 	}

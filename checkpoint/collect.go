@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/tidemark-go/tidemark/internal/format"
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
@@ -18,6 +16,7 @@ type CollectOptions struct {
 // CollectReport says what Collect did (or, with DryRun, would do).
 type CollectReport struct {
 	DeletedObjects, DeletedBytes int64
+	FailedObjects                int64    // that should be deleted and could not; the error says why
 	LiveObjects, LiveBytes       int64    // what HEAD needs, HEAD itself not counted
 	PendingObjects, PendingBytes int64    // of saves that may still be under way
 	Unknown                      []string // objects below the job that tidemark did not name, at most 100; never touched
@@ -57,52 +56,16 @@ func (j *Job) liveObjects(ctx context.Context, h *format.Head) (map[format.Nonce
 	live := make(map[format.Nonce]bool)
 	for _, r := range h.Retained {
 		live[format.Nonce(r.ManifestNonce)] = true
-		c := &Checkpoint{job: j, retained: r, info: j.info(h, r)}
-		m, err := c.manifest(ctx)
+		c := j.checkpoint(h, r)
+		needs, err := c.refers(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("nothing was deleted, because what checkpoint %d refers to cannot be told: %w", r.Id.Checkpoint, err)
 		}
-		for _, o := range m.Objects {
-			if !o.Embedded {
-				live[format.Nonce(o.Nonce)] = true
-			} else if len(o.ManifestNonce) > 0 {
-				live[format.Nonce(o.ManifestNonce)] = true
-			}
+		for _, n := range needs {
+			live[n] = true
 		}
 	}
 	return live, nil
-}
-
-// sweep lists the job's objects and deletes the garbage as it goes.
-func (j *Job) sweep(ctx context.Context, h *format.Head, live map[format.Nonce]bool, dryRun bool, report *CollectReport) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(j.store.opts.Concurrency)
-	err := j.eachObject(gctx, func(info objstore.Info) {
-		name, ok := format.ParseKey(j.name, info.Key)
-		switch {
-		case !ok:
-			if len(report.Unknown) < maxUnknown {
-				report.Unknown = append(report.Unknown, info.Key)
-			}
-		case live[name.Nonce]:
-			report.LiveObjects++
-			report.LiveBytes += info.Size
-		case !deletable(h, name):
-			report.PendingObjects++
-			report.PendingBytes += info.Size
-		default:
-			report.DeletedObjects++
-			report.DeletedBytes += info.Size
-			if !dryRun {
-				g.Go(func() error { return j.store.objects.Delete(gctx, info.Key) })
-			}
-		}
-	})
-	// The first failed delete ends the listing; its error is the cause.
-	if derr := g.Wait(); derr != nil {
-		return derr
-	}
-	return err
 }
 
 // deletable is rule 4 for an object that h does not refer to. Once true it stays true, in every later HEAD.

@@ -238,14 +238,14 @@ func bite(run []want, pos, space uint64) (n int, end uint64) {
 
 // frame verifies a frame and returns its content. One that does not verify is fetched once more: it may have been damaged on the way.
 func (c *Checkpoint) frame(ctx context.Context, o *format.Object, want format.Chunk, b, space []byte, part string) ([]byte, error) {
-	content, err := format.DecodeFrame(space[:0], b, want, nil)
+	content, err := c.decodeFrame(space[:0], b, o, want)
 	if err == nil {
 		return content, nil
 	}
 	if rerr := c.readPack(ctx, o, want.Offset, b, part); rerr != nil {
 		return nil, rerr
 	}
-	content, err = format.DecodeFrame(space[:0], b, want, nil)
+	content, err = c.decodeFrame(space[:0], b, o, want)
 	if err != nil {
 		key, _ := c.locate(o)
 		return nil, c.corrupt(part, key, err)

@@ -33,7 +33,7 @@ type taken struct {
 
 // Assignment is what a worker needs to take part in this checkpoint, for Job.Join: bytes that any channel can carry. They hold no secret and no state.
 func (w *Writer) Assignment() ([]byte, error) {
-	a := &format.Assignment{Job: w.job.name, Id: w.id, Fence: w.fence}
+	a := &format.Assignment{Job: w.job.name, Id: w.id, Fence: w.fence, Key: wrappedKey(w.key)}
 	if w.base != nil {
 		a.Base = w.base.retained
 	}
@@ -45,7 +45,14 @@ func (w *Writer) Assignment() ([]byte, error) {
 // handle is taken, which the info says; any other refusal is an error, and changes nothing: ErrCorrupt for bytes that are no handle, ErrConflict for a handle of another
 // checkpoint or of an epoch that is over, ErrFenced for one of a newer epoch, ErrInvalid for one of another job, or with a part or metadata key that is there already.
 func (w *Writer) AddHandle(handle []byte) (HandleInfo, error) {
-	h, err := format.DecodeHandle(handle, nil)
+	ring := format.Keyring{}
+	if w.key != nil {
+		ring[w.key.ID()] = w.key
+	}
+	h, err := format.DecodeHandle(handle, ring)
+	if errors.Is(err, format.ErrSealed) {
+		return HandleInfo{}, w.refuse("", ErrConflict, err, "drop it; the worker has to join a checkpoint of this owner, with its key")
+	}
 	if err != nil {
 		return HandleInfo{}, w.refuse("", decodeKind(err), err, "ask the worker for its handle again")
 	}
@@ -93,6 +100,11 @@ func (w *Writer) belongs(h *format.Handle) error {
 	case h.Id.Checkpoint != w.id.Checkpoint:
 		return w.refuse(h.Writer, ErrConflict, fmt.Errorf("it is of checkpoint %d", h.Id.Checkpoint), "drop it; the worker has to join the present checkpoint")
 	}
+	for _, o := range h.Objects {
+		if sameID(o.Id, w.id) && !sealedWith(o, w.key) {
+			return w.refuse(h.Writer, ErrInvalid, errors.New("its packs are not sealed with the key of this save"), "open the stores of the coordinator and of its workers with the same key")
+		}
+	}
 	return nil
 }
 
@@ -119,6 +131,9 @@ func (w *Writer) handleBase(h *format.Handle) (*base, error) {
 		known[format.Nonce(o.Nonce)] = carriedObject(o, b.retained)
 	}
 	for _, o := range carried {
+		if w.key != nil && len(o.DataKey) == 0 {
+			return nil, w.refuse(h.Writer, ErrInvalid, errInTheClear, "")
+		}
 		if !proto.Equal(o, known[format.Nonce(o.Nonce)]) {
 			return nil, w.refuse(h.Writer, ErrInvalid, fmt.Errorf("it refers to a pack of checkpoint %d that its base, checkpoint %d, does not have", o.Id.Checkpoint, h.Base.Checkpoint), "")
 		}
@@ -149,7 +164,7 @@ func (w *Writer) findBase(h *format.Handle) (*base, error) {
 	}
 	if at.head != nil {
 		if i := findRetained(at.head, h.Base.Checkpoint); i >= 0 && is(at.head.Retained[i]) {
-			return newBase(w.job.checkpoint(at.head, at.head.Retained[i])), nil
+			return newBase(w.job.checkpoint(at.head, at.head.Retained[i]), w.key), nil
 		}
 	}
 	return nil, w.refuse(h.Writer, ErrConflict, fmt.Errorf("checkpoint %d, which it was compared with, is not retained", h.Base.Checkpoint), "the worker has to join again")

@@ -189,7 +189,7 @@ func (j *Job) Remove(ctx context.Context) error {
 			// A new epoch, so that the running owner is fenced and its objects become collectable.
 			h.Epoch++
 			h.Fence, h.Owner = newNonce(), "removed"
-			h.Retained, h.Pins, h.LastBody, h.Removed = nil, nil, nil, true
+			h.Retained, h.Pins, h.LastBody, h.Key, h.Removed = nil, nil, nil, nil, true
 			return nil
 		},
 		applied: func(h *format.Head) bool { return h.Removed },

@@ -63,9 +63,13 @@ func (j *Job) beginOneShot(ctx context.Context, o SaveOptions) (*Writer, error) 
 	}
 	id := &format.CheckpointID{Epoch: read.Epoch + 1, Checkpoint: read.GetLast().GetCheckpoint() + 1}
 	fence := newNonce()
-	w := newWriter(ctx, j, id, fence, BeginOptions{Full: o.Full, Tag: o.Tag, Progress: o.Progress})
+	key, err := j.epochKey(ctx, at.head, !o.Full)
+	if err != nil {
+		return nil, err
+	}
+	w := newWriter(ctx, j, id, fence, key, BeginOptions{Full: o.Full, Tag: o.Tag, Progress: o.Progress})
 	if n := len(read.Retained); n > 0 && !o.Full {
-		w.base = newBase(j.checkpoint(read, read.Retained[n-1]))
+		w.base = newBase(j.checkpoint(read, read.Retained[n-1]), key)
 	}
 	w.commit = func(ctx context.Context, r *format.Retained, body []byte) (Info, error) {
 		at, err := j.writeHead(ctx, at, headChange{
@@ -79,7 +83,9 @@ func (j *Job) beginOneShot(ctx context.Context, o SaveOptions) (*Writer, error) 
 				if err := w.admissible(h); err != nil {
 					return err
 				}
-				takeEpoch(h, fence, o.Owner)
+				if err := j.takeEpoch(h, fence, key, o.Owner); err != nil {
+					return err
+				}
 				if err := appendRetained(h, r, body, o.Tag); err != nil {
 					return err
 				}

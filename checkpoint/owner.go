@@ -24,7 +24,8 @@ type Owner struct {
 	retention Retention
 	epoch     uint64
 	fence     []byte
-	commit    chan struct{} // one token: commits of one owner follow each other
+	key       *format.DataKey // nil: nothing is encrypted
+	commit    chan struct{}   // one token: commits of one owner follow each other
 
 	mu      sync.Mutex
 	at      headState // as last read or written by this owner
@@ -51,12 +52,15 @@ func (s *Store) Acquire(ctx context.Context, job string, opts *AcquireOptions) (
 	if err != nil {
 		return nil, wrap(err, "acquire", job, 0)
 	}
-	owner := &Owner{Job: j, retention: o.Retention, fence: newNonce(), commit: make(chan struct{}, 1), active: map[*Writer]struct{}{}}
+	key, err := j.epochKey(ctx, at.head, false)
+	if err != nil {
+		return nil, wrap(err, "acquire", job, 0)
+	}
+	owner := &Owner{Job: j, retention: o.Retention, fence: newNonce(), key: key, commit: make(chan struct{}, 1), active: map[*Writer]struct{}{}}
 	owner.at, err = j.writeHead(ctx, at, headChange{
 		op: "acquire",
 		apply: func(h *format.Head) error {
-			takeEpoch(h, owner.fence, o.Owner)
-			return nil
+			return j.takeEpoch(h, owner.fence, owner.key, o.Owner)
 		},
 		applied: func(h *format.Head) bool { return bytes.Equal(h.Fence, owner.fence) },
 		// Somebody who took the job after us is not to be fenced by a second try of ours.
@@ -82,15 +86,21 @@ func (j *Job) readOrProbe(ctx context.Context) (headState, error) {
 func epochOf(at headState) uint64 { return at.head.GetEpoch() }
 
 // takeEpoch makes h the HEAD of a new owner, reviving a removed job.
-func takeEpoch(h *format.Head, fence []byte, owner string) {
+func (j *Job) takeEpoch(h *format.Head, fence []byte, key *format.DataKey, owner string) error {
+	if key == nil {
+		if err := j.refusePlain(h); err != nil {
+			return err
+		}
+	}
 	if owner == "" {
 		owner = defaultOwner()
 	}
 	h.Epoch++
-	h.Fence, h.Owner, h.Removed = fence, owner, false
+	h.Fence, h.Key, h.Owner, h.Removed = fence, wrappedKey(key), owner, false
 	if h.Last == nil {
 		h.Last = new(format.CheckpointID)
 	}
+	return nil
 }
 
 func defaultOwner() string {
@@ -139,9 +149,9 @@ func (o *Owner) Begin(ctx context.Context, opts *BeginOptions) (*Writer, error) 
 	}
 	h := o.at.head
 	o.begun = max(o.begun, h.Last.Checkpoint) + 1
-	w := newWriter(ctx, o.Job, &format.CheckpointID{Epoch: o.epoch, Checkpoint: o.begun}, o.fence, b)
+	w := newWriter(ctx, o.Job, &format.CheckpointID{Epoch: o.epoch, Checkpoint: o.begun}, o.fence, o.key, b)
 	if n := len(h.Retained); n > 0 && !b.Full {
-		w.base = newBase(o.checkpoint(h, h.Retained[n-1]))
+		w.base = newBase(o.checkpoint(h, h.Retained[n-1]), o.key)
 	}
 	w.commit = func(ctx context.Context, r *format.Retained, body []byte) (Info, error) {
 		return o.commitHead(ctx, w, r, body)

@@ -47,11 +47,11 @@ type openPack struct {
 	placing sync.WaitGroup // frames that have their place and are being copied there
 }
 
-// pendingTable is a table frame that has no place yet; at is filled in when it gets one.
+// pendingTable is a table that has no place yet; at is filled in when it gets one.
 type pendingTable struct {
-	frame []byte
-	what  format.PackFrame
-	at    *format.Location
+	content []byte
+	what    format.PackFrame
+	at      *format.Location
 }
 
 func newPacker(w *Writer) *packer {
@@ -147,8 +147,12 @@ func (p *packer) open(ctx context.Context) error {
 		return nil
 	}
 	o := &format.Object{Id: p.w.id, Writer: p.w.name, Number: p.own, Nonce: newNonce()}
+	if key := p.w.key; key != nil {
+		id := key.ID()
+		o.DataKey = id[:]
+	}
 	p.own++
-	p.cur = &openPack{PackBuilder: format.NewPackBuilder(buf, o.Nonce, nil), buf: buf, object: o, index: p.refLocked(o)}
+	p.cur = &openPack{PackBuilder: format.NewPackBuilder(buf, o.Nonce, p.w.key), buf: buf, object: o, index: p.refLocked(o)}
 	return nil
 }
 
@@ -200,22 +204,23 @@ func (p *packer) setErr(err error) {
 	p.w.cancel(err) // the save cannot succeed any more: stop what is still reading
 }
 
-// addTable holds a table frame back until a batch of them is placed.
-func (p *packer) addTable(ctx context.Context, t *pendingTable) error {
+// addTable holds a table back until a batch of them is placed.
+func (p *packer) addTable(ctx context.Context, ws *workspace, t *pendingTable) error {
 	p.mu.Lock()
 	p.tables = append(p.tables, t)
-	p.held += len(t.frame)
+	p.held += len(t.content)
 	var batch []*pendingTable
 	if p.held >= tableBatch {
 		batch, p.tables, p.held = p.tables, nil, 0
 	}
 	p.mu.Unlock()
-	return p.placeTables(ctx, batch)
+	return p.placeTables(ctx, ws, batch)
 }
 
-func (p *packer) placeTables(ctx context.Context, batch []*pendingTable) error {
+func (p *packer) placeTables(ctx context.Context, ws *workspace, batch []*pendingTable) error {
 	for _, t := range batch {
-		pack, offset, stored, err := p.add(ctx, t.frame, t.what)
+		ws.frame, ws.scratch = format.AppendFrame(ws.frame[:0], t.content, ws.scratch, p.w.job.store.codec)
+		pack, offset, stored, err := p.add(ctx, ws.frame, t.what)
 		if err != nil {
 			return err
 		}
@@ -231,7 +236,7 @@ func (p *packer) finish(ctx context.Context) (embedded []byte, err error) {
 	batch := p.tables
 	p.tables, p.held = nil, 0
 	p.mu.Unlock()
-	if err := p.placeTables(ctx, batch); err != nil {
+	if err := p.placeTables(ctx, new(workspace), batch); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()

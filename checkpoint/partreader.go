@@ -211,7 +211,7 @@ func (r *PartReader) load(row int, sequential bool) error {
 	if cap(r.decoded) < int(c.Raw) {
 		r.decoded = make([]byte, 0, max(c.Raw, chunkSize))
 	}
-	content, err := format.DecodeFrame(r.decoded, w.b[c.Offset-w.off:][:c.Stored], c, nil)
+	content, err := r.c.decodeFrame(r.decoded, w.b[c.Offset-w.off:][:c.Stored], o, c)
 	if err != nil {
 		key, _ := r.c.locate(o)
 		return r.c.corrupt(string(r.part.Name), key, err)

@@ -97,31 +97,55 @@ func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
 	if m, ok := c.job.store.manifests.Get(hash); ok {
 		return m, nil
 	}
-	b := c.body
-	if b == nil {
-		var err error
-		if b, _, err = c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize)); err != nil {
-			return nil, c.explain(ctx, err, "", c.manifestKey())
-		}
-	}
-	m, err := c.decodeManifest(b)
+	b, err := c.manifestBytes(ctx)
 	if err != nil {
-		return nil, &Error{Kind: decodeKind(err), Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Object: c.manifestKey(), Err: err,
-			Hint: corruptHint}
+		return nil, err
+	}
+	m, err := c.decodeManifest(ctx, b)
+	var e *Error
+	if errors.As(err, &e) { // of the key, not of the manifest
+		return nil, &Error{Kind: e.Kind, Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Err: e.Err, Hint: e.Hint}
+	}
+	if err != nil {
+		return nil, c.corrupt("", c.manifestKey(), err)
 	}
 	c.job.store.manifests.Add(hash, m)
 	return m, nil
 }
 
-func (c *Checkpoint) decodeManifest(b []byte) (*format.Manifest, error) {
-	if uint64(len(b)) != c.retained.ManifestSize || format.Sum(b) != format.Hash(c.retained.ManifestHash) {
-		// A newer or foreign object says so itself; anything else is damage.
-		if _, err := format.DecodeManifest(b, nil); errors.Is(err, format.ErrNewer) || errors.Is(err, format.ErrForeign) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: the manifest is not the one that HEAD names", format.ErrCorrupt)
+// manifestBytes is the manifest object, held against what HEAD says of it.
+func (c *Checkpoint) manifestBytes(ctx context.Context) ([]byte, error) {
+	if c.body != nil {
+		return c.body, nil
 	}
-	m, err := format.DecodeManifest(b, nil)
+	b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize))
+	if err != nil {
+		return nil, c.explain(ctx, err, "", c.manifestKey())
+	}
+	if err := c.checkManifest(b); err != nil {
+		return nil, c.corrupt("", c.manifestKey(), err)
+	}
+	return b, nil
+}
+
+func (c *Checkpoint) checkManifest(b []byte) error {
+	if uint64(len(b)) == c.retained.ManifestSize && format.Sum(b) == format.Hash(c.retained.ManifestHash) {
+		return nil
+	}
+	// A newer or foreign object says so itself; anything else is damage.
+	if _, err := format.ManifestRefers(b); errors.Is(err, format.ErrNewer) || errors.Is(err, format.ErrForeign) {
+		return err
+	}
+	return fmt.Errorf("%w: the manifest is not the one that HEAD names", format.ErrCorrupt)
+}
+
+// decodeManifest reads a manifest that checkManifest has passed.
+func (c *Checkpoint) decodeManifest(ctx context.Context, b []byte) (*format.Manifest, error) {
+	keys, err := c.job.store.keyring.openAll(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	m, err := format.DecodeManifest(b, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -241,10 +265,10 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 	}
 	for _, n := range run {
 		if n != l {
-			_, _ = c.rememberTable(buf, start, n) // whoever needs that one will meet its damage
+			_, _ = c.rememberTable(m, buf, start, n) // whoever needs that one will meet its damage
 		}
 	}
-	wanted, err := c.rememberTable(buf, start, l)
+	wanted, err := c.rememberTable(m, buf, start, l)
 	if err != nil {
 		key, _ := c.locate(m.Objects[l.Object])
 		return nil, c.corrupt("", key, err)
@@ -253,8 +277,8 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 }
 
 // rememberTable decodes and caches the table at l from buf, which begins at offset start of the pack.
-func (c *Checkpoint) rememberTable(buf []byte, start uint64, l *format.Location) ([]byte, error) {
-	content, err := format.DecodeFrame(nil, buf[l.Offset-start:][:l.Stored], l.Chunk(), nil)
+func (c *Checkpoint) rememberTable(m *format.Manifest, buf []byte, start uint64, l *format.Location) ([]byte, error) {
+	content, err := c.decodeFrame(nil, buf[l.Offset-start:][:l.Stored], m.Objects[l.Object], l.Chunk())
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type Options struct {
 	// the AWS environment; nil stands for connections of the store's own.
 	HTTPClient *http.Client
 	// MemoryBudget bounds, in bytes, what packs in flight and read buffers of this store hold together.
-	// Default 48 MiB, at least 16 MiB.
+	// Default 24 MiB, at least 16 MiB.
 	MemoryBudget int64
 	// Concurrency is how many requests the store has under way at first, all its saves and restores together. It grows up to four times that while
 	// there is more to send and the store answers as fast as before, and is halved whenever the store throttles. Default 4.
@@ -38,6 +38,11 @@ type Options struct {
 	HeadInterval time.Duration
 	// RetryFor is how long one request is tried again while the store is unavailable. Default 2 minutes.
 	RetryFor time.Duration
+	// Keeper, if set, has everything encrypted that is saved, with data keys that it wraps, and opens what was. HEAD stays in the clear: it holds figures, tags and
+	// the owner's name, nothing of the state. So do names of jobs and workers, and the sizes of objects. A job that is encrypted stays so: see docs/operations.md.
+	Keeper Keeper
+	// KeeperName says which keeper it is, to people whose key does not fit. It is stored in the clear.
+	KeeperName string
 	// Logger receives events worth an operator's attention. Default: none.
 	Logger *slog.Logger
 }
@@ -55,7 +60,7 @@ const (
 var codecs = map[Compression]format.Codec{"": format.CodecSnappy, CompressionNone: format.CodecNone, CompressionSnappy: format.CodecSnappy, CompressionZstd: format.CodecZstd}
 
 const (
-	defaultBudget      = 48 << 20
+	defaultBudget      = 24 << 20
 	minBudget          = 16 << 20
 	defaultConcurrency = 4
 	defaultRetryFor    = 2 * time.Minute
@@ -76,6 +81,7 @@ type Store struct {
 	buffers   *buffers
 	workers   *workers
 	codec     format.Codec
+	keyring   *keyring
 	manifests *lru.Cache[format.Hash, *format.Manifest]
 	tables    *tableCache
 
@@ -140,7 +146,12 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys, err := newKeyring(&o)
+	if err != nil {
+		return nil, err
+	}
 	return &Store{
+		keyring: keys,
 		objects: objstore.NewRetrying(s, &objstore.RetryOptions{MaxElapsed: o.RetryFor, Concurrency: o.Concurrency}),
 		raw:     s, doubtful: doubtful, opts: o, buffers: newBuffers(share.packSize, share.packs), workers: newWorkers(share.workers), codec: codec, manifests: manifests, tables: tables,
 		headNext: map[string]time.Time{},
@@ -150,8 +161,11 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 // String names the store as a person would, without secrets.
 func (s *Store) String() string { return s.objects.String() }
 
-// Close releases the store's connections.
-func (s *Store) Close() error { return s.objects.Close() }
+// Close releases the store's connections, and wipes the data keys that it has open.
+func (s *Store) Close() error {
+	s.keyring.wipe()
+	return s.objects.Close()
+}
 
 // Jobs yields the names of the store's jobs in order, removed ones left out, at the price of one listing and one GET per job.
 func (s *Store) Jobs(ctx context.Context) iter.Seq2[string, error] {

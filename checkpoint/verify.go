@@ -132,7 +132,9 @@ func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*fo
 		b, _, err := v.job.store.objects.Get(ctx, c.manifestKey(), int64(r.ManifestSize))
 		var m *format.Manifest
 		if err == nil {
-			m, err = c.decodeManifest(b)
+			if err = c.checkManifest(b); err == nil {
+				m, err = c.decodeManifest(ctx, b)
+			}
 		}
 		switch {
 		case objstore.KindOf(err) == objstore.KindNotFound:

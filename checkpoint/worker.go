@@ -32,7 +32,7 @@ func (j *Job) Worker(epoch, checkpoint uint64, name string) *Worker {
 }
 
 // Join begins a worker's share of the checkpoint whose coordinator made the assignment (Writer.Assignment), under a name that no other worker of the checkpoint has. It
-// sends no request. ctx bounds the share up to Finish or Abort.
+// sends no request to the store; of an encrypted job it asks the keeper for the key, once in a process. ctx bounds the share up to Finish or Abort.
 func (j *Job) Join(ctx context.Context, assignment []byte, name string) (*Worker, error) {
 	a, err := format.DecodeAssignment(assignment)
 	if err != nil {
@@ -49,7 +49,11 @@ func (j *Job) Join(ctx context.Context, assignment []byte, name string) (*Worker
 	if a.Base != nil {
 		base = &Checkpoint{job: j, retained: a.Base}
 	}
-	w.begin(a.Fence, base)
+	key, err := j.givenKey(ctx, a.Key)
+	if err != nil {
+		return nil, wrap(err, "join", j.name, a.Id.Checkpoint)
+	}
+	w.begin(a.Fence, key, base)
 	return w, nil
 }
 
@@ -60,11 +64,11 @@ func newWorker(ctx context.Context, j *Job, id *format.CheckpointID, name string
 	return w
 }
 
-func (w *Worker) begin(fence []byte, base *Checkpoint) {
-	w.w = newWriter(w.ctx, w.job, w.id, fence, BeginOptions{})
+func (w *Worker) begin(fence []byte, key *format.DataKey, base *Checkpoint) {
+	w.w = newWriter(w.ctx, w.job, w.id, fence, key, BeginOptions{})
 	w.w.name, w.w.embeds = w.name, false
 	if base != nil {
-		w.w.base = newBase(base)
+		w.w.base = newBase(base, key)
 	}
 }
 
@@ -159,7 +163,11 @@ func (w *Worker) writer() (*Writer, error) {
 	if n := len(h.Retained); n > 0 {
 		base = w.job.checkpoint(h, h.Retained[n-1])
 	}
-	w.begin(h.Fence, base)
+	key, err := w.job.givenKey(w.ctx, h.Key)
+	if err != nil {
+		return nil, wrap(err, "join", w.job.name, w.id.Checkpoint)
+	}
+	w.begin(h.Fence, key, base)
 	return w.w, nil
 }
 
@@ -203,7 +211,7 @@ func (w *Worker) handle(writer *Writer) ([]byte, error) {
 	if b := writer.base; b != nil {
 		h.Base, h.BaseManifest = b.retained.Id, b.retained.ManifestNonce
 	}
-	return format.EncodeHandle(h, nil)
+	return format.EncodeHandle(h, w.job.store.keyring.sealing(writer.key, w.incarnation, m.Objects))
 }
 
 // Abort ends the share without a handle, at any time and from any goroutine. After Finish it does nothing, so it can be deferred.

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ const (
 type Writer struct {
 	job     *Job
 	id      *format.CheckpointID
-	fence   []byte // of the ownership that the save belongs to
-	name    string // in the keys of its packs
-	embeds  bool   // a small pack may travel in its manifest: it has one
+	fence   []byte          // of the ownership that the save belongs to
+	key     *format.DataKey // what it is sealed with; nil: nothing
+	name    string          // in the keys of its packs
+	embeds  bool            // a small pack may travel in its manifest: it has one
 	opts    BeginOptions
 	base    *base // nil: a full save
 	commit  func(ctx context.Context, r *format.Retained, manifest []byte) (Info, error)
@@ -47,9 +49,9 @@ var errAborted = errors.New("the save was aborted")
 
 func now() time.Time { return time.Now() }
 
-func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, fence []byte, opts BeginOptions) *Writer {
+func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, fence []byte, key *format.DataKey, opts BeginOptions) *Writer {
 	w := &Writer{
-		job: j, id: id, fence: fence, name: mainWriter, embeds: true, opts: opts, ended: func() {}, started: now(),
+		job: j, id: id, fence: fence, key: key, name: mainWriter, embeds: true, opts: opts, ended: func() {}, started: now(),
 		parts: map[string]*format.Part{}, metadata: map[string][]byte{}, handles: map[string]*taken{},
 	}
 	if w.opts.Progress == nil {
@@ -134,12 +136,12 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	body, err := format.EncodeManifest(m, embedded, nil)
+	nonce := newNonce()
+	body, err := format.EncodeManifest(m, embedded, w.job.store.keyring.sealing(w.key, nonce, m.Objects))
 	if err != nil {
 		return Info{}, err
 	}
 	w.packs.stored.Add(int64(len(body)))
-	nonce := newNonce()
 	if err := w.job.store.objects.Create(w.ctx, format.ManifestKey(w.job.name, w.id, nonce), body); err != nil {
 		return Info{}, err
 	}
@@ -154,6 +156,9 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	}
 	info.Requests = w.requests() // now with the commit's own
 	w.job.store.manifests.Add(hash, m)
+	if w.base != nil { // the next save is compared with this one
+		w.job.store.manifests.Remove(format.Hash(w.base.retained.ManifestHash))
+	}
 	w.job.store.opts.Logger.InfoContext(ctx, "checkpoint committed", "job", info.Job, "checkpoint", info.Checkpoint, "bytes", info.Bytes,
 		"new_bytes", info.NewBytes, "stored_bytes", info.StoredBytes, "duration", info.Duration)
 	return info, nil
@@ -196,7 +201,7 @@ func (w *Writer) manifest() (*format.Manifest, error) {
 		}
 		m.Parts = append(m.Parts, p)
 	}
-	slices.SortFunc(m.Parts, func(a, b *format.Part) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	slices.SortFunc(m.Parts, func(a, b *format.Part) int { return bytes.Compare(a.Name, b.Name) })
 	size := 0
 	for k, v := range w.metadata {
 		size += len(k) + len(v)
