@@ -15,7 +15,7 @@ import (
 	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
 )
 
-const schemes = "gs://bucket/prefix, s3://bucket/prefix, file:///dir or mem://name"
+const schemes = "gs://bucket/prefix, s3://bucket/prefix, azblob://container/prefix, file:///dir or mem://name"
 
 // openURL also tells whether the store is one whose conditions have to be tried out before they are relied on.
 func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store, doubtful bool, err error) {
@@ -32,6 +32,8 @@ func openURL(ctx context.Context, storeURL string, o *Options) (s objstore.Store
 		s, err = openGCS(ctx, u, o)
 	case "s3":
 		s, err = openS3(ctx, u, o)
+	case "azblob":
+		s, err = openAzure(u, o)
 	case "file":
 		s, err = openFile(u)
 	case "mem":
@@ -109,6 +111,27 @@ func openS3(ctx context.Context, u *url.URL, o *Options) (objstore.Store, error)
 		return nil, badURL("%w", err)
 	}
 	return s, err
+}
+
+// openAzure leaves to bucketstore what an endpoint and an account are, and what the environment says of them.
+func openAzure(u *url.URL, o *Options) (objstore.Store, error) {
+	if u.Host == "" {
+		return nil, badURL("azblob:// needs a container: azblob://container/prefix")
+	}
+	if err := onlyParams(u, "endpoint", "storage_account"); err != nil {
+		return nil, err
+	}
+	q := u.Query()
+	s, err := bucketstore.OpenAzure(o.HTTPClient, u.Host, &bucketstore.AzureOptions{
+		Prefix: strings.Trim(u.Path, "/"), Endpoint: q.Get("endpoint"), Account: q.Get("storage_account"),
+	})
+	if objstore.KindOf(err) == objstore.KindInvalid {
+		return nil, badURL("%w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func openFile(u *url.URL) (objstore.Store, error) {
