@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,7 @@ import (
 type opener struct {
 	root *os.Root
 	dir  *os.File // of root
+	fd   int      // of dir
 }
 
 func newOpener(root *os.Root) (*opener, error) {
@@ -21,35 +23,63 @@ func newOpener(root *os.Root) (*opener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &opener{root: root, dir: dir}, nil
+	return &opener{root: root, dir: dir, fd: int(dir.Fd())}, nil
 }
 
 func (o *opener) close() { _ = o.dir.Close() } // it was only read
 
 // open opens a file below the root for reading. Links are not followed: what is to be saved was seen as a file.
 func (o *opener) open(name string) (localFile, error) {
+	fd, err := o.below(name, 0)
+	if errors.Is(err, errNoOpenat2) {
+		return openSlowly(o.root, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return descriptor(fd), nil
+}
+
+// openDir opens a directory. A directory that is opened through a root looks at each of its entries when it is read, which nobody needs here.
+func (o *opener) openDir(name string) (*os.File, error) {
+	fd, err := o.below(name, unix.O_DIRECTORY)
+	if errors.Is(err, errNoOpenat2) {
+		return o.root.Open(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(o.root.Name(), name)), nil
+}
+
+var errNoOpenat2 = errors.New("no openat2")
+
+func (o *opener) below(name string, flags uint64) (fd int, err error) {
 	// Without O_NONBLOCK, a FIFO that took the file's place would be waited for.
-	how := &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS}
+	how := &unix.OpenHow{
+		Flags:   flags | unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS,
+	}
 	for {
-		fd, err := unix.Openat2(int(o.dir.Fd()), name, how)
+		fd, err = unix.Openat2(o.fd, name, how)
 		switch {
 		case err == nil:
-			return descriptor(fd), nil
+			return fd, nil
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // EAGAIN: something was renamed meanwhile
 			continue
 		case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO): // a link, a socket
-			return nil, errFileMoved
+			return -1, errFileMoved
 		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM): // an old kernel; a sandbox
-			return openSlowly(o.root, name)
+			return -1, errNoOpenat2
 		}
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		return -1, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 }
 
 // state looks at a file by name.
 func (o *opener) state(name string) (fileState, error) {
 	var st unix.Stat_t
-	err := restart(func() error { return unix.Fstatat(int(o.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	err := restart(func() error { return unix.Fstatat(o.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	if err != nil {
 		return fileState{}, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}

@@ -13,6 +13,8 @@ func (o *opener) close() {}
 
 func (o *opener) open(name string) (localFile, error) { return openSlowly(o.root, name) }
 
+func (o *opener) openDir(name string) (*os.File, error) { return o.root.Open(name) }
+
 func (o *opener) state(name string) (fileState, error) {
 	st, err := o.root.Lstat(name)
 	if err != nil {

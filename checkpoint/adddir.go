@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ func (d *dirSaver) run() error {
 		g.Go(func() error {
 			for name := range files {
 				if ctx.Err() != nil {
-					return nil // another one failed
+					return context.Cause(ctx) // another one failed
 				}
 				if err := d.w.addFile(d.partName(name), d.opener, filepath.FromSlash(name), d.choose(name)); err != nil {
 					return err
@@ -66,7 +65,10 @@ func (d *dirSaver) run() error {
 }
 
 func (d *dirSaver) partName(name string) string {
-	return strings.TrimPrefix(path.Join(d.prefix, name), "./")
+	if d.prefix == "" {
+		return name
+	}
+	return d.prefix + "/" + name
 }
 
 // walk sends the regular files below dir, in order, and saves directories and links itself.
@@ -76,7 +78,10 @@ func (d *dirSaver) walk(ctx context.Context, dir string, files chan<- string) er
 		return err
 	}
 	for _, e := range entries {
-		name := path.Join(dir, e.Name())
+		name := e.Name()
+		if dir != "." {
+			name = dir + "/" + name
+		}
 		switch {
 		case e.Type().IsRegular():
 			if err := d.w.reserve(d.partName(name)); err != nil {
@@ -106,7 +111,7 @@ func (d *dirSaver) walk(ctx context.Context, dir string, files chan<- string) er
 }
 
 func (d *dirSaver) readDir(dir string) ([]fs.DirEntry, error) {
-	f, err := d.root.Open(filepath.FromSlash(dir))
+	f, err := d.opener.openDir(filepath.FromSlash(dir))
 	if err != nil {
 		return nil, err
 	}

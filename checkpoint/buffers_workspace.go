@@ -14,6 +14,9 @@ type workspace struct {
 	dirty   []byte // changed pages, up to chunkSize
 	frame   []byte
 	scratch []byte
+	hashes  []byte // of the pages of one segment
+	saver   segmentSaver
+	file    fileSource
 
 	pages    *format.PageHasher
 	pageKey  [format.PageKeySize]byte // of pages
@@ -36,7 +39,7 @@ func isZero(page []byte) bool { return page[0] == 0 && bytes.Equal(page, zeros[:
 const workspaceSize = 5 * chunkSize
 
 func newWorkspace() *workspace {
-	return &workspace{read: make([]byte, chunkSize), dirty: make([]byte, 0, chunkSize), frame: make([]byte, 0, format.MaxCompressed(chunkSize))}
+	return &workspace{read: make([]byte, chunkSize), hashes: make([]byte, 0, segmentSize/pageSize*format.PageHashSize), dirty: make([]byte, 0, chunkSize), frame: make([]byte, 0, format.MaxCompressed(chunkSize))}
 }
 
 // workers hands out a store's workspaces.
@@ -92,6 +95,3 @@ func orNew(ws *workspace) *workspace {
 	}
 	return ws
 }
-
-// workspaces is for readers.
-var workspaces = sync.Pool{New: func() any { return newWorkspace() }}

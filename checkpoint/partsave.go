@@ -29,7 +29,7 @@ func (w *Writer) saveStream(ctx context.Context, part, was *format.Part, r io.Re
 	ws, put := w.job.store.workers.extra()
 	defer put()
 	part.SegmentSize = segmentSize
-	s := w.newSegmentSaver(ctx, ws, part, was)
+	s := w.onlySegmentSaver(ctx, ws, part, was)
 	for eof := false; !eof; {
 		seg, err := s.save(len(part.Segments), stream{r}, segmentSize, 0)
 		if err != nil {
@@ -59,22 +59,17 @@ func (w *Writer) saveRegular(ctx context.Context, part, was *format.Part, f loca
 	if st.size == 0 {
 		return mustBeEmpty(f)
 	}
-	job := &fileJob{w: w, part: part, was: was, f: f, sparse: st.sparse(), known: known}
-	n := int((st.size-1)/segmentSize) + 1
-	part.Segments = make([]*format.Segment, n)
+	part.Segments = make([]*format.Segment, (st.size-1)/segmentSize+1)
 	ws, err := w.job.store.workers.get(ctx)
 	if err != nil {
 		return err
 	}
-	if n == 1 {
+	j := fileJob{w: w, part: part, was: was, f: f, sparse: st.sparse(), known: known}
+	if len(part.Segments) == 1 {
 		defer w.job.store.workers.put(ws)
-		s := w.newSegmentSaver(ctx, ws, part, was)
-		return job.segment(s, 0)
+		return j.segment(w.onlySegmentSaver(ctx, ws, part, was), 0)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	job.ctx, job.g = ctx, g
-	g.Go(func() error { return job.work(ws) })
-	return g.Wait()
+	return j.saveTogether(ctx, ws)
 }
 
 // fileJob is one file being saved by one or several workers.
@@ -86,13 +81,21 @@ type fileJob struct {
 	f         localFile
 	sparse    bool
 	known     int64 // bytes that are what the base has
-	next      atomic.Int64
+	next      *atomic.Int64
+}
+
+// saveTogether saves all segments.
+func (j fileJob) saveTogether(ctx context.Context, ws *workspace) error {
+	j.next = new(atomic.Int64)
+	j.g, j.ctx = errgroup.WithContext(ctx)
+	j.g.Go(func() error { return j.work(ws) })
+	return j.g.Wait()
 }
 
 // work saves segments until there are no more, and calls others to help.
-func (j *fileJob) work(ws *workspace) error {
+func (j fileJob) work(ws *workspace) error {
 	defer j.w.job.store.workers.put(ws)
-	s := j.w.newSegmentSaver(j.ctx, ws, j.part, j.was)
+	s := j.w.onlySegmentSaver(j.ctx, ws, j.part, j.was)
 	for {
 		i := int(j.next.Add(1) - 1)
 		if i >= len(j.part.Segments) {
@@ -109,9 +112,10 @@ func (j *fileJob) work(ws *workspace) error {
 	}
 }
 
-func (j *fileJob) segment(s *segmentSaver, i int) error {
+func (j fileJob) segment(s *segmentSaver, i int) error {
 	start, length := int64(i)*segmentSize, int(format.SegmentLength(j.part, i))
-	seg, err := s.save(i, &fileSource{f: j.f, sparse: j.sparse, end: start + int64(length)}, length, int(max(0, j.known-start)))
+	s.ws.file = fileSource{f: j.f, sparse: j.sparse, end: start + int64(length)}
+	seg, err := s.save(i, &s.ws.file, length, int(max(0, j.known-start)))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type segmentSaver struct {
 	was      *format.Part // in the base; nil: everything is new
 	compress format.Compressor
 
+	hashes []byte // space for those of the pages of a segment
+
 	number   int
 	base     *baseSegment
 	table    *format.Table // under construction: its packs are the manifest's objects
@@ -31,6 +33,12 @@ type segmentSaver struct {
 
 func (w *Writer) newSegmentSaver(ctx context.Context, ws *workspace, part, was *format.Part) *segmentSaver {
 	return &segmentSaver{w: w, ctx: ctx, ws: ws, part: part, was: was, compress: format.Compressor{Codec: w.job.store.codec}}
+}
+
+// onlySegmentSaver is newSegmentSaver for who needs one at a time of a workspace: small files are many, and it costs them nothing.
+func (w *Writer) onlySegmentSaver(ctx context.Context, ws *workspace, part, was *format.Part) *segmentSaver {
+	ws.saver = segmentSaver{w: w, ctx: ctx, ws: ws, part: part, was: was, compress: format.Compressor{Codec: w.job.store.codec}, hashes: ws.hashes}
+	return &ws.saver
 }
 
 type savedSegment struct {
@@ -79,13 +87,28 @@ func (s *segmentSaver) begin(i int) (err error) {
 	if err != nil {
 		return err
 	}
-	key := s.w.pageKey
+	key := s.w.pageKey[:]
 	if s.base != nil && s.base.table.PageSize != 0 {
-		key = [format.PageKeySize]byte(s.base.table.PageKey)
+		key = s.base.table.PageKey
 	}
-	s.ws.hashPagesWith(key)
-	s.table = &format.Table{PageSize: pageSize, PageKey: key[:]}
+	s.ws.hashPagesWith([format.PageKeySize]byte(key))
+	s.table = newTable(key, s.hashes[:0])
 	return nil
+}
+
+// newTable makes a table in one allocation as far as it has one chunk and one extent, like those of most small parts. Page hashes go to hashes.
+func newTable(key, hashes []byte) *format.Table {
+	x := new(struct {
+		t     format.Table
+		words [6]uint32
+		off   [1]uint64
+		hash  [format.HashSize]byte
+	})
+	one := func(i int) []uint32 { return x.words[i : i : i+1] }
+	x.t.PageSize, x.t.PageKey, x.t.PageHash = pageSize, key, hashes
+	x.t.ChunkPack, x.t.ChunkStored, x.t.ChunkRaw, x.t.ChunkOffset, x.t.ChunkHash = one(0), one(1), one(2), x.off[:0], x.hash[:0]
+	x.t.ExtentChunk, x.t.ExtentStart, x.t.ExtentLength = one(3), one(4), one(5)
+	return &x.t
 }
 
 // end places what is left of a segment of n bytes.
@@ -97,7 +120,7 @@ func (s *segmentSaver) end(n int) (savedSegment, error) {
 		s.chunks = uint64(len(s.base.table.ChunkPack))
 		return savedSegment{s.w.carrySegment(s.base.segment), n}, nil
 	}
-	if len(s.table.ChunkPack) == 0 || s.table.PageHash == nil {
+	if len(s.table.ChunkPack) == 0 || len(s.table.PageHash) == 0 {
 		// All zeros, or one page that is one chunk: without hashes the table says as much.
 		s.table.PageSize, s.table.PageKey, s.table.PageHash = 0, nil, nil
 	}

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
@@ -21,6 +22,7 @@ const (
 func (w *Writer) placeTable(ctx context.Context, ws *workspace, part *format.Part, i, n int, t *format.Table, was *baseSegment) (*format.Segment, error) {
 	const row = format.HashSize + 16 // of a chunk and its extent
 	if len(t.ChunkPack) == 0 || i == 0 && n < segmentSize && len(t.ChunkPack)*row+len(t.ExtentChunk)*8+len(t.PageHash) <= inlineTable {
+		t.PageHash = slices.Clone(t.PageHash) // it is the workspace's
 		return &format.Segment{Where: &format.Segment_Inline{Inline: t}}, nil
 	}
 	objects := w.numberPacks(t)
@@ -91,12 +93,7 @@ func (w *Writer) placeDelta(ctx context.Context, ws *workspace, part *format.Par
 
 // placeContent hands an encoded table to the packer, and remembers it for the next save.
 func (w *Writer) placeContent(ctx context.Context, ws *workspace, part *format.Part, i int, kind format.PackEntry_Kind, content []byte) (*format.Location, error) {
-	var frame []byte
-	frame, ws.scratch = format.AppendFrame(nil, content, ws.scratch, w.job.store.codec)
-	hash := format.Sum(content)
-	at := new(format.Location)
-	w.job.store.tables.add(hash, content)
-	return at, w.packs.addTable(ctx, &pendingTable{
-		frame: frame, at: at, what: format.PackFrame{Kind: kind, Raw: len(content), Hash: hash, Part: part, Segment: i},
-	})
+	t := &pendingTable{content: content, at: new(format.Location), what: format.PackFrame{Kind: kind, Raw: len(content), Hash: format.Sum(content), Part: part, Segment: i}}
+	w.job.store.tables.add(t.what.Hash, content)
+	return t.at, w.packs.addTable(ctx, ws, t)
 }

@@ -92,7 +92,7 @@ func TestResumeFetchesOnlyTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := mustRestore(t, c, dir, src, &RestoreOptions{Resume: true})
-	if report.KeptBytes < 12<<20 || report.KeptBytes >= report.Bytes-4096 {
+	if report.KeptBytes < 8<<20 || report.KeptBytes >= report.Bytes-4096 {
 		t.Errorf("%d of %d bytes were kept", report.KeptBytes, report.Bytes)
 	}
 	if report.Requests.Get >= first.Requests.Get {
