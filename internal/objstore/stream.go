@@ -38,6 +38,18 @@ func (r *Retrying) Stream(ctx context.Context, key string, off, n int64) *Stream
 	return &Stream{r: r, ctx: ctx, key: key, off: off, n: n, series: r.newSeries()}
 }
 
+// Open sends the request and waits until the answer begins, so that whoever has many streams open needs room only for those that have something to
+// say. Its errors are final. It does not have to be called.
+func (s *Stream) Open() error {
+	for s.err == nil && s.n > 0 && s.body == nil {
+		if _, err := s.try(nil); err != nil {
+			s.drop()
+			s.err = s.series.again(s.ctx, err)
+		}
+	}
+	return s.err
+}
+
 // Read fills p as far as bytes are there. Its errors are final.
 func (s *Stream) Read(p []byte) (int, error) {
 	if s.err != nil {
@@ -92,6 +104,9 @@ func (s *Stream) try(p []byte) (n int, err error) {
 			return 0, err
 		}
 		s.body = body
+	}
+	if len(p) == 0 {
+		return 0, nil
 	}
 	n, err = s.body.Read(p)
 	if errors.Is(err, io.EOF) {

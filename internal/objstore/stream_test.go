@@ -81,6 +81,12 @@ func TestStreamResumes(t *testing.T) {
 				var m objstore.Meter
 				ctx := objstore.WithMeter(context.Background(), &m)
 				s := objstore.NewRetrying(&tt.f, nil).Stream(ctx, "k", 10_000, 80_000)
+				if err := s.Open(); err != nil {
+					t.Fatal(err) // only reading fails here
+				}
+				if n := m.Snapshot().Get; n != 1 {
+					t.Errorf("opened with %d requests", n)
+				}
 				got, err := io.ReadAll(s)
 				if objstore.KindOf(err) != tt.kind {
 					t.Fatalf("error %v, want %v", err, tt.kind)
@@ -122,6 +128,34 @@ func TestSlowReaderOfAStream(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A stream that cannot be opened is tried again, and says why in the end.
+func TestOpenStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := failing(2, kind(objstore.KindUnavailable))
+		if _, err := s.Peer().Put(t.Context(), "k", []byte("body"), objstore.Absent); err != nil {
+			t.Fatal(err)
+		}
+		r := objstore.NewRetrying(s, nil)
+		st := r.Stream(t.Context(), "k", 0, 4)
+		if err := st.Open(); err != nil || s.Requests() != 3 {
+			t.Errorf("%v after %d requests", err, s.Requests())
+		}
+		if b, err := io.ReadAll(st); err != nil || string(b) != "body" || s.Requests() != 3 {
+			t.Errorf("%q, %v after %d requests", b, err, s.Requests())
+		}
+		if err := errors.Join(st.Close(), r.Stream(t.Context(), "k", 0, 4).Close()); err != nil {
+			t.Error(err)
+		}
+		none := r.Stream(t.Context(), "none", 0, 4)
+		if err := none.Open(); objstore.KindOf(err) != objstore.KindNotFound {
+			t.Errorf("%v", err)
+		}
+		if _, err := none.Read(make([]byte, 1)); objstore.KindOf(err) != objstore.KindNotFound {
+			t.Errorf("read on: %v", err)
 		}
 	})
 }
