@@ -16,7 +16,7 @@ func specification(t *testing.T) string {
 // The dumps in the specification are the golden files: who follows them by hand must not be led astray.
 func TestSpecificationShowsTheGoldenFiles(t *testing.T) {
 	doc := specification(t)
-	for _, name := range []string{"pack", "head"} {
+	for _, name := range []string{"pack", "pack-delta", "pack-sealed", "head"} {
 		_, after, ok := strings.Cut(doc, "<!-- golden: "+name+" -->\n```\n")
 		got, _, closed := strings.Cut(after, "```\n")
 		if want := hex.Dump(golden(t, name)); !ok || !closed || got != want {
@@ -38,6 +38,10 @@ func TestSpecificationSaysTheLimits(t *testing.T) {
 	for _, row := range []string{
 		fmt.Sprintf("| HEAD object | %d MiB |", MaxHead>>20),
 		fmt.Sprintf("| manifest object | %d MiB |", MaxManifest>>20),
+		fmt.Sprintf("| handle | %d MiB |", MaxHandle>>20),
+		fmt.Sprintf("| checkpoints in an archive | %s |", group(MaxArchived)),
+		fmt.Sprintf("| `last_body` | %d KiB |", MaxLastBody>>10),
+		fmt.Sprintf("| wrapped key | %s bytes |", group(maxWrapped)),
 		fmt.Sprintf("| content of a frame | %s bytes |", group(MaxRaw)),
 		fmt.Sprintf("| pack | %d TiB |", int64(maxPack)>>40),
 		fmt.Sprintf("| segment | %d GiB |", maxSegment>>30),
