@@ -3,19 +3,24 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
 // Retention says which checkpoints are kept: the union of its fields. The newest, tagged and leased ones always are. The zero value keeps all.
+//
+// Times are those of the commits, as the clocks of the committers had them; hours, days and weeks (from Monday) are those of UTC.
 type Retention struct {
 	KeepLast   int
-	KeepWithin time.Duration // by the time of their commit, on the clock of whoever trims
+	KeepWithin time.Duration // on the clock of whoever trims
+	// KeepHourly keeps the newest checkpoint of each of the last so many hours that have one; KeepDaily and KeepWeekly do the same for days and weeks.
+	KeepHourly, KeepDaily, KeepWeekly int
 }
 
 func (r Retention) check() error {
-	if r.KeepLast < 0 || r.KeepWithin < 0 {
+	if r.KeepLast < 0 || r.KeepWithin < 0 || r.KeepHourly < 0 || r.KeepDaily < 0 || r.KeepWeekly < 0 {
 		return &Error{Kind: ErrInvalid, Op: "retain", Err: errors.New("a retention cannot be negative")}
 	}
 	return nil
@@ -33,19 +38,62 @@ func (r Retention) trim(h *format.Head, now time.Time, keep map[uint64]bool) []*
 	for _, p := range h.Pins {
 		pinned[p.Checkpoint] = true
 	}
+	periods := r.periods()
+	stays := make([]bool, len(h.Retained))
+	for i, c := range slices.Backward(h.Retained) {
+		age, at := len(h.Retained)-1-i, time.Unix(0, c.CommittedAtNs)
+		id := c.Id.Checkpoint
+		stays[i] = age == 0 || age < r.KeepLast || pinned[id] || keep[id] || (r.KeepWithin > 0 && now.Sub(at) < r.KeepWithin)
+		for _, p := range periods {
+			stays[i] = p.first(at) || stays[i]
+		}
+	}
 	var kept, retired []*format.Retained
 	for i, c := range h.Retained {
-		age := len(h.Retained) - 1 - i
-		switch id := c.Id.Checkpoint; {
-		case age == 0, age < r.KeepLast, pinned[id], keep[id],
-			r.KeepWithin > 0 && now.Sub(time.Unix(0, c.CommittedAtNs)) < r.KeepWithin:
+		if stays[i] {
 			kept = append(kept, c)
-		default:
+		} else {
 			retired = append(retired, c)
 		}
 	}
 	h.Retained = kept
 	return retired
+}
+
+const (
+	day  = 24 * time.Hour
+	week = 7 * day
+)
+
+// firstMonday is where weeks begin.
+var firstMonday = time.Date(1970, time.January, 5, 0, 0, 0, 0, time.UTC)
+
+// period counts hours, days or weeks that have a checkpoint, from the newest one back.
+type period struct {
+	length time.Duration
+	left   int
+	seen   map[int64]bool // a clock that went back must not make a period count twice
+}
+
+func (r Retention) periods() (ps []*period) {
+	for _, p := range []period{{length: time.Hour, left: r.KeepHourly}, {length: day, left: r.KeepDaily}, {length: week, left: r.KeepWeekly}} {
+		if p.left > 0 {
+			p.seen = map[int64]bool{}
+			ps = append(ps, &p)
+		}
+	}
+	return ps
+}
+
+// first reports whether a time is the first that lies in its period, of those that count.
+func (p *period) first(at time.Time) bool {
+	n := int64(at.Sub(firstMonday) / p.length)
+	if p.left == 0 || p.seen[n] {
+		return false
+	}
+	p.seen[n] = true
+	p.left--
+	return true
 }
 
 // Retain retires what the policy does not keep, oldest first; with dryRun it only says which.
