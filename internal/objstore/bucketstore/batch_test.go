@@ -195,3 +195,18 @@ func TestBatchThrottledInPart(t *testing.T) {
 		t.Errorf("sent %s", bodies[0])
 	}
 }
+
+// TestBatchOfS3ThatMissesKeys: some servers report what is absent as an error; it is deleted all the same.
+func TestBatchOfS3ThatMissesKeys(t *testing.T) {
+	s, err := OpenS3(t.Context(), &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		return respond(r, 200, xmlText, `<DeleteResult><Error><Key>a</Key><Code>NoSuchKey</Code></Error><Error><Key>b</Key><Code>SlowDown</Code></Error>
+			<Error><Key>c</Key><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error></DeleteResult>`), nil
+	})}, "acme", &S3Options{Region: "eu-west-3", Credentials: keys(secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed, err := s.DeleteBatch(t.Context(), []string{"a", "b", "c"})
+	if err != nil || len(failed) != 2 || objstore.KindOf(failed["b"]) != objstore.KindThrottled || objstore.KindOf(failed["c"]) != objstore.KindUnavailable {
+		t.Errorf("%v, %v", failed, err)
+	}
+}
