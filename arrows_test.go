@@ -17,10 +17,11 @@ const module = "github.com/tidemark-go/tidemark"
 // arrows says which packages of this module a package may import. Tests may import more; what a user of a package
 // compiles may not. A folder's line also stands for the folders below it that have none of their own.
 var arrows = map[string][]string{
-	".":                             {"checkpoint", "credentials", "internal/objstore/transport"},
+	".":                             {"checkpoint", "credentials", "credentials/azure", "internal/objstore/transport"},
 	"bench":                         {".", "checkpoint", "credentials", "emulator"},
 	"checkpoint":                    {"internal/format", "internal/objstore", "internal/objstore/bucketstore", "internal/objstore/filestore", "internal/objstore/memstore"},
 	"credentials":                   {},
+	"credentials/azure":             {"credentials"},
 	"credentials/sidecar":           {"credentials"},
 	"emulator":                      {},
 	"emulator/fakegcs":              {"emulator"},
@@ -44,8 +45,9 @@ var heavy = map[string][]string{
 	"go.etcd.io/bbolt":                   {"cmd/tidemark/internal/demo"},
 	"github.com/spf13/":                  {"cmd/tidemark"},
 	"cloud.google.com/go/storage":        {"internal/objstore/bucketstore"},
+	"github.com/Azure/":                  {"credentials/azure"},
 	"github.com/aws/":                    {"credentials", "internal/objstore/bucketstore"},
-	"gocloud.dev/":                       {"checkpoint", "internal/objstore/bucketstore"},
+	"gocloud.dev/":                       {".", "checkpoint", "internal/objstore/bucketstore"},
 	"golang.org/x/oauth2/":               {"bench", "credentials", "internal/objstore/bucketstore"},
 	"github.com/hashicorp/golang-lru/":   {"checkpoint", "credentials", "credentials/sidecar"},
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"gocloud.dev/secrets"
+
 	"github.com/tidemark-go/tidemark/checkpoint"
 	"github.com/tidemark-go/tidemark/credentials"
 	"github.com/tidemark-go/tidemark/internal/objstore/transport"
@@ -29,6 +31,9 @@ type Options struct {
 	Credentials credentials.Source
 	// PrivateCredentials gives this store a token cache of its own instead of its share of the process's.
 	PrivateCredentials bool
+	// EncryptionKeyURL, if set, stands for Options.Keeper: base64key://… holds the key itself; gcpkms://, awskms://, azurekeyvault:// and hashivault:// work in a program
+	// that imports the driver (gocloud.dev/secrets/gcpkms, ...). See docs/operations.md.
+	EncryptionKeyURL string
 }
 
 // Store is a checkpoint store together with its share of the process's token cache.
@@ -37,6 +42,7 @@ type Store struct {
 	source    string
 	tokens    tokenCache // nil: the store needs none
 	transport *transport.Pool
+	keeper    *secrets.Keeper // nil: the store has none, or it is the caller's
 }
 
 // tokenCache is a cache of one's own, or a handle on a shared one.
@@ -53,7 +59,8 @@ type CredentialStats struct {
 	ExpiresIn       time.Duration // of the token in hand; 0 without one
 }
 
-// Open opens gs://bucket/prefix, s3://bucket/prefix, file:///dir or mem://name. For s3:// credentials are those of the AWS environment. For gs:// it finds credentials (see credentials.Find) and shares
+// Open opens gs://bucket/prefix, s3://bucket/prefix, azblob://container/prefix, file:///dir or mem://name. For s3:// credentials are those of the AWS
+// environment; for azblob:// the account key or shared access signature of the environment, or else what credentials/azure finds. For gs:// it finds credentials (see credentials.Find) and shares
 // their token with every other store of the process that has the same. Parameters of gs://: endpoint=URL names another server that speaks Google's API, and
 // anonymous=true does without a token. Open asks for no token and sends nothing to the store.
 func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
@@ -62,10 +69,17 @@ func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 		o = *opts
 	}
 	s := new(Store)
+	if o.EncryptionKeyURL != "" {
+		var err error
+		if s.keeper, o.KeeperName, err = openKeeper(ctx, o.EncryptionKeyURL); err != nil {
+			return nil, err
+		}
+		o.Keeper = s.keeper
+	}
 	if o.HTTPClient == nil && needsToken(storeURL) {
-		found, err := credentials.Find(ctx, &credentials.FindOptions{Source: o.Credentials, Scopes: []string{Scope}})
+		found, hint, err := find(ctx, storeURL, o.Credentials)
 		if err != nil {
-			return nil, credentialsError(err)
+			return nil, errors.Join(credentialsError(err, hint), s.closeKeeper())
 		}
 		s.source = found.Name
 		cacheOptions := &credentials.Options{Logger: o.Logger}
@@ -79,7 +93,7 @@ func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 	}
 	store, err := checkpoint.Open(ctx, storeURL, &o.Options)
 	if err != nil {
-		return nil, errors.Join(err, s.releaseCredentials())
+		return nil, errors.Join(err, s.releaseCredentials(), s.closeKeeper())
 	}
 	s.Store = store
 	return s, nil
@@ -88,13 +102,13 @@ func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 // needsToken is only a first look: what is wrong with the URL is checkpoint.Open's to say.
 func needsToken(storeURL string) bool {
 	u, err := url.Parse(storeURL)
-	return err == nil && u.Scheme == "gs" && !strings.EqualFold(u.Query().Get("anonymous"), "true")
+	return err == nil && (u.Scheme == "gs" && !strings.EqualFold(u.Query().Get("anonymous"), "true") || u.Scheme == azureScheme && !hasAzureKey())
 }
 
 // credentialsError says with checkpoint's errors that nothing was found.
-func credentialsError(err error) error {
+func credentialsError(err error, hint string) error {
 	var kind interface{ CredentialsError() string }
-	e := &checkpoint.Error{Kind: checkpoint.ErrCredentials, Op: "open", Err: err, Hint: "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a metadata server answers"}
+	e := &checkpoint.Error{Kind: checkpoint.ErrCredentials, Op: "open", Err: err, Hint: hint}
 	if errors.As(err, &kind) && kind.CredentialsError() == "unavailable" {
 		e.Kind, e.Hint = checkpoint.ErrUnavailable, "the source of credentials did not answer; try again later"
 	}
@@ -110,9 +124,16 @@ func (s *Store) Credentials() CredentialStats {
 	return CredentialStats{Source: s.source, Account: st.Account, Fetches: st.Fetches, ExpiresIn: time.Duration(st.LeftSeconds * float64(time.Second))}
 }
 
-// Close closes the store and gives its share of the token cache back.
+// Close closes the store, wipes the keys that it has open, and gives its share of the token cache back.
 func (s *Store) Close() error {
-	return errors.Join(s.Store.Close(), s.releaseCredentials())
+	return errors.Join(s.Store.Close(), s.releaseCredentials(), s.closeKeeper())
+}
+
+func (s *Store) closeKeeper() error {
+	if s.keeper == nil {
+		return nil
+	}
+	return s.keeper.Close()
 }
 
 func (s *Store) releaseCredentials() error {

@@ -211,7 +211,7 @@ func (w *Worker) handle(writer *Writer) ([]byte, error) {
 	if b := writer.base; b != nil {
 		h.Base, h.BaseManifest = b.retained.Id, b.retained.ManifestNonce
 	}
-	return format.EncodeHandle(h, w.job.store.keyring.sealing(writer.key, w.incarnation, m.Objects))
+	return format.EncodeHandle(h, w.job.store.keyring.sealing(writer.key, newNonce(), m.Objects))
 }
 
 // Abort ends the share without a handle, at any time and from any goroutine. After Finish it does nothing, so it can be deferred.

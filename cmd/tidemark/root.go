@@ -45,6 +45,7 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log events such as retries on standard error")
 	flags.Var(&a.timeout, "timeout", "give up after this long, e.g. 90s (exit code 7)")
+	flags.StringVar(&a.keyURL, "key-url", "", "the key of an encrypted job (default TIDEMARK_KEY_URL, which other users of the machine cannot read)")
 	flags.BoolP("help", "h", false, "show help")
 	root.CompletionOptions.DisableDefaultCmd = true
 	cobra.EnableCommandSorting = false
