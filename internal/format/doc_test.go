@@ -39,7 +39,6 @@ func TestSpecificationSaysTheLimits(t *testing.T) {
 		fmt.Sprintf("| HEAD object | %d MiB |", MaxHead>>20),
 		fmt.Sprintf("| manifest object | %d MiB |", MaxManifest>>20),
 		fmt.Sprintf("| handle | %d MiB |", MaxHandle>>20),
-		fmt.Sprintf("| checkpoints in an archive | %s |", group(MaxArchived)),
 		fmt.Sprintf("| `last_body` | %d KiB |", MaxLastBody>>10),
 		fmt.Sprintf("| wrapped key | %s bytes |", group(maxWrapped)),
 		fmt.Sprintf("| content of a frame | %s bytes |", group(MaxRaw)),

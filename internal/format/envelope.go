@@ -19,7 +19,6 @@ const (
 	KindManifest   Kind = 'M'
 	KindPack       Kind = 'P'
 	KindHandle     Kind = 'W'
-	KindArchive    Kind = 'A'
 	KindAssignment Kind = 'J'
 )
 

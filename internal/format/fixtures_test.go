@@ -38,27 +38,15 @@ func goldenHead() *Head {
 	}
 }
 
-func goldenArchive() *Archive {
-	last := goldenRetained(1, 3, 0x33)
-	last.Stats = &Stats{Parts: 1, Bytes: 2, NewBytes: 3, StoredBytes: 4, DurationNs: 5, Puts: 6, Gets: 7, Lists: 8, Deletes: 9, Heads: 10,
-		Retries: 11, Throttled: 12, ReadBytes: 13, WaitNs: 14, UploadNs: 15, TokenFetches: 16, MovedBytes: 17}
-	return &Archive{Job: "orders", Id: &CheckpointID{Epoch: 2, Checkpoint: 8}, Retained: []*Retained{goldenRetained(1, 2, 0x12), last}}
-}
-
-// goldenFullHead is goldenHead with an archive, a key, and its last manifest.
+// goldenFullHead is goldenHead with a key, and its last manifest.
 func goldenFullHead(t testing.TB) *Head {
 	h := goldenHead()
-	archive := must(EncodeArchive(goldenArchive()))(t)
-	sum := Sum(archive)
-	h.Archives = []*ArchiveRef{{
-		Id: &CheckpointID{Epoch: 2, Checkpoint: 8}, Nonce: nonce(0xa8), First: &CheckpointID{Epoch: 1, Checkpoint: 2}, Last: &CheckpointID{Epoch: 1, Checkpoint: 3}, Count: 2,
-		Size: uint64(len(archive)), Crc32C: CRC32C(archive), Hash: sum[:],
-	}}
-	h.Pins[0].Checkpoint = 2
 	h.Key = goldenKey().Wrapped()
 	h.LastBody = must(EncodeManifest(goldenStored(t), nil, nil))(t)
 	body := Sum(h.LastBody)
 	h.Retained[1].ManifestSize, h.Retained[1].ManifestCrc32C, h.Retained[1].ManifestHash = uint64(len(h.LastBody)), CRC32C(h.LastBody), body[:]
+	h.Retained[1].Stats = &Stats{Parts: 1, Bytes: 2, NewBytes: 3, StoredBytes: 4, DurationNs: 5, Puts: 6, Gets: 7, Lists: 8, Deletes: 9, Heads: 10,
+		Retries: 11, Throttled: 12, ReadBytes: 13, WaitNs: 14, UploadNs: 15, TokenFetches: 16, MovedBytes: 17}
 	return h
 }
 

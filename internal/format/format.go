@@ -32,9 +32,6 @@ const (
 	MaxHead     = 16 << 20 // 80,000 retained checkpoints
 	MaxManifest = 256 << 20
 	MaxHandle   = MaxManifest
-	MaxArchive  = 4 << 20
-	// MaxArchived is how many checkpoints one archive holds: about 800 KiB, read only by who goes that far back.
-	MaxArchived = 4096
 	// MaxLastBody is the largest manifest that HEAD carries along: more would make every write of HEAD dearer than the request that it saves.
 	MaxLastBody = 64 << 10
 

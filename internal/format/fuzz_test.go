@@ -162,24 +162,6 @@ func FuzzDecodeSealed(f *testing.F) {
 	})
 }
 
-func FuzzDecodeArchive(f *testing.F) {
-	b, _ := body(f, "archive")
-	f.Add(b)
-	f.Add(golden(f, "archive"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, o := range [][]byte{b, seal(KindArchive, b, nil)} {
-			var a *Archive
-			var err error
-			checkAllocated(t, len(o), func() { a, err = DecodeArchive(o) })
-			if err != nil {
-				refused(t, err)
-				continue
-			}
-			stable(t, a, EncodeArchive, DecodeArchive)
-		}
-	})
-}
-
 func FuzzDecodeAssignment(f *testing.F) {
 	b, _ := body(f, "assignment")
 	f.Add(b)

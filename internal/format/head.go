@@ -49,7 +49,7 @@ func checkHead(h *Head) error {
 		return fmt.Errorf("epoch %d, and its last commit is checkpoint %d of epoch %d", h.Epoch, last.Checkpoint, last.Epoch)
 	case last.Checkpoint == 0 && len(h.LastManifest) != 0, last.Checkpoint != 0 && len(h.LastManifest) != NonceSize:
 		return errors.New("it does not name the manifest of its last commit")
-	case h.Removed && len(h.Retained)+len(h.Pins)+len(h.Archives) != 0:
+	case h.Removed && len(h.Retained)+len(h.Pins) != 0:
 		return errors.New("removed, and retains checkpoints")
 	}
 	if err := checkLabel("owner", h.Owner); err != nil {
@@ -67,9 +67,6 @@ func checkHead(h *Head) error {
 			return fmt.Errorf("retained checkpoint %d: not the last commit of this number", last.Checkpoint)
 		}
 		before = r.Id
-	}
-	if err := checkArchives(h); err != nil {
-		return err
 	}
 	if err := checkLastBody(h); err != nil {
 		return err
@@ -107,7 +104,7 @@ func checkStats(s *Stats) error {
 func checkPins(h *Head) error {
 	tags, leases := make(map[string]bool), make(map[Nonce]bool)
 	for _, p := range h.Pins {
-		if _, ok := slices.BinarySearchFunc(h.Retained, p.Checkpoint, compareCheckpoint); !ok && !archived(h, p.Checkpoint) {
+		if _, ok := slices.BinarySearchFunc(h.Retained, p.Checkpoint, compareCheckpoint); !ok {
 			return fmt.Errorf("pin of checkpoint %d, which is not retained", p.Checkpoint)
 		}
 		if err := checkLabel("pin", p.Name); err != nil {
@@ -139,4 +136,23 @@ func compareCheckpoint(r *Retained, checkpoint uint64) int {
 		return 1
 	}
 	return 0
+}
+
+// checkLastBody holds the manifest that HEAD carries along against its entry.
+func checkLastBody(h *Head) error {
+	if len(h.LastBody) == 0 {
+		return nil
+	}
+	n := len(h.Retained)
+	if n == 0 || !sameID(h.Retained[n-1].Id, h.Last) {
+		return errors.New("the manifest of a checkpoint that is not retained")
+	}
+	r := h.Retained[n-1]
+	if len(h.LastBody) > MaxLastBody || uint64(len(h.LastBody)) != r.ManifestSize {
+		return fmt.Errorf("the last manifest with %d bytes, where %d are stored", len(h.LastBody), r.ManifestSize)
+	}
+	if sum := Sum(h.LastBody); !bytes.Equal(sum[:], r.ManifestHash) {
+		return errors.New("the last manifest is not the one that is stored")
+	}
+	return nil
 }

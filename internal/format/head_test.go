@@ -74,36 +74,12 @@ func TestHeadRules(t *testing.T) {
 }
 
 func TestFullHeadRules(t *testing.T) {
-	archive := func(change func(r *ArchiveRef)) func(h *Head) { return func(h *Head) { change(h.Archives[0]) } }
 	for _, tt := range []struct {
 		name   string
 		change func(h *Head)
 		says   string
 	}{
 		{"key without id", func(h *Head) { h.Key = &WrappedKey{Wrapped: []byte("x")} }, "an id of 0"},
-		{"removed and archiving", func(h *Head) { h.Removed, h.Retained, h.Pins, h.LastBody = true, nil, nil, nil }, "removed"},
-
-		{"archive without nonce", archive(func(r *ArchiveRef) { r.Nonce = nil }), "archive 0: it is not named"},
-		{"archive without hash", archive(func(r *ArchiveRef) { r.Hash = r.Hash[1:] }), "archive 0: it is not named"},
-		{"archive of nothing", archive(func(r *ArchiveRef) { r.Size = headerSize + crcSize - 1 }), "archive 0: it is not named"},
-		{"endless archive", archive(func(r *ArchiveRef) { r.Size = MaxArchive + 1 }), "archive 0: it is not named"},
-		{"archive of no save", archive(func(r *ArchiveRef) { r.Id = nil }), "archive 0: of checkpoint 0"},
-		{"archive of a later epoch", archive(func(r *ArchiveRef) { r.Id.Epoch = 3 }), "archive 0: of checkpoint 8, epoch 3"},
-		{"archive without its first", archive(func(r *ArchiveRef) { r.First = nil }), "archive 0: of"},
-		{"archive without its last", archive(func(r *ArchiveRef) { r.Last = nil }), "archive 0: of"},
-		{"archive that ends before it begins", archive(func(r *ArchiveRef) { r.First.Checkpoint = 4 }), "2 checkpoints from 4 to 3"},
-		{"archive whose epochs go back", archive(func(r *ArchiveRef) { r.First.Epoch = 2 }), "out of order"},
-		{"archive of its own future", archive(func(r *ArchiveRef) { r.Id.Checkpoint = 2 }), "out of order"},
-		{"empty archive", archive(func(r *ArchiveRef) { r.Count = 0 }), "0 checkpoints from 2 to 3"},
-		{"archive of one that has two ends", archive(func(r *ArchiveRef) { r.Count = 1 }), "1 checkpoints from 2 to 3"},
-		{"archive of more than there are", archive(func(r *ArchiveRef) { r.Count = 3 }), "3 checkpoints from 2 to 3"},
-		{"archive of too many", archive(func(r *ArchiveRef) { r.Count = MaxArchived + 1 }), "4097 checkpoints"},
-		{"archive twice", func(h *Head) { h.Archives = append(h.Archives, h.Archives[0]) }, "archive 1: out of order"},
-		{"archive of what is retained", archive(func(r *ArchiveRef) { r.Last.Checkpoint = 5 }), "archive up to checkpoint 5, and 5 is retained"},
-		{"archive of a later epoch than what is retained", archive(func(r *ArchiveRef) { r.Last.Epoch = 2 }), "archive up to checkpoint 3, and 5 is retained"},
-		{"archives alone", func(h *Head) { h.Retained, h.Pins, h.LastBody = nil, nil, nil }, "nothing retained"},
-		{"pin between archive and retained", func(h *Head) { h.Pins[0].Checkpoint = 4 }, "pin of checkpoint 4"},
-
 		{"another last manifest", func(h *Head) { h.LastBody[100] ^= 1 }, "not the one that is stored"},
 		{"a shorter last manifest", func(h *Head) { h.LastBody = h.LastBody[1:] }, "where 794 are stored"},
 		{"a last manifest that is not retained", func(h *Head) { h.Retained, h.Pins = h.Retained[:1], nil }, "not retained"},
@@ -121,64 +97,6 @@ func TestFullHeadRules(t *testing.T) {
 			_, err = DecodeHead(seal(KindHead, raw(t, h), nil))
 			wantOne(t, err, ErrCorrupt, tt.says)
 		})
-	}
-}
-
-func TestArchiveRules(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		change func(a *Archive)
-		says   string
-	}{
-		{"no job", func(a *Archive) { a.Job = "" }, "needs a name"},
-		{"no save", func(a *Archive) { a.Id = nil }, "archive of checkpoint 0"},
-		{"nothing", func(a *Archive) { a.Retained = nil }, "0 checkpoints; 1 to 4096"},
-		{"too many", func(a *Archive) { a.Retained = make([]*Retained, MaxArchived+1) }, "4097 checkpoints"},
-		{"in disorder", func(a *Archive) { a.Retained[0], a.Retained[1] = a.Retained[1], a.Retained[0] }, "checkpoint 2: out of order"},
-		{"of the future", func(a *Archive) { a.Retained[1].Id.Checkpoint = 9 }, "checkpoint 9: out of order"},
-		{"without figures", func(a *Archive) { a.Retained[1].Stats = nil }, "no figures"},
-		{"figures that turn negative", func(a *Archive) { a.Retained[1].Stats.MovedBytes = 1 << 63 }, "out of range"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			a := goldenArchive()
-			tt.change(a)
-			_, err := EncodeArchive(a)
-			wantOne(t, err, ErrInvalid, tt.says)
-			if len(a.Retained) <= MaxArchived { // the rest cannot be encoded at all
-				_, err = DecodeArchive(seal(KindArchive, raw(t, a), nil))
-				wantOne(t, err, ErrCorrupt, tt.says)
-			}
-		})
-	}
-	ref := goldenFullHead(t).Archives[0]
-	if err := ref.Check("orders", goldenArchive()); err != nil {
-		t.Error(err)
-	}
-	for name, change := range map[string]func(r *ArchiveRef){
-		"save": func(r *ArchiveRef) { r.Id.Checkpoint++ }, "count": func(r *ArchiveRef) { r.Count++ }, "first": func(r *ArchiveRef) { r.First.Checkpoint-- }, "last": func(r *ArchiveRef) { r.Last.Epoch++ },
-	} {
-		r := proto.CloneOf(ref)
-		change(r)
-		t.Run(name, func(t *testing.T) {
-			wantOne(t, r.Check("orders", goldenArchive()), ErrCorrupt, "not the one that HEAD names")
-		})
-	}
-	wantOne(t, ref.Check("sales", goldenArchive()), ErrCorrupt, "not the one that HEAD names")
-}
-
-// A full archive, every figure as wide as it can be, fits.
-func TestLargestArchiveFits(t *testing.T) {
-	const most = 1<<63 - 1
-	a := &Archive{Job: strings.Repeat("j", maxJobName), Id: &CheckpointID{Epoch: maxNumber, Checkpoint: maxNumber}}
-	for i := range MaxArchived {
-		r := goldenRetained(maxNumber, maxNumber-MaxArchived+uint64(i), 1)
-		r.ManifestSize, r.CommittedAtNs = MaxManifest, -1
-		r.Stats = &Stats{Parts: most, Bytes: most, NewBytes: most, StoredBytes: most, DurationNs: -1, Puts: most, Gets: most, Lists: most, Deletes: most, Heads: most,
-			Retries: most, Throttled: most, ReadBytes: most, WaitNs: -1, UploadNs: -1, TokenFetches: most, MovedBytes: most}
-		a.Retained = append(a.Retained, r)
-	}
-	if b := must(EncodeArchive(a))(t); len(b) > MaxArchive/2 {
-		t.Errorf("%d bytes", len(b))
 	}
 }
 

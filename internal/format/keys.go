@@ -12,7 +12,6 @@ import (
 //
 //	<job>/HEAD
 //	<job>/manifests/<epoch>-<checkpoint>-<nonce>
-//	<job>/archive/<epoch>-<checkpoint>-<nonce>
 //	<job>/data/<epoch>/<checkpoint>/<writer>-<n>-<nonce>
 //
 // Numbers have a fixed width, so that a listing is in order.
@@ -35,21 +34,9 @@ func ManifestPrefix(job string) string { return job + "/manifests/" }
 // DataPrefix is where a job's packs are.
 func DataPrefix(job string) string { return job + "/data/" }
 
-// ArchivePrefix is where the archives of a job's HEAD are.
-func ArchivePrefix(job string) string { return job + "/archive/" }
-
 // ManifestKey is the key of a checkpoint's manifest.
 func ManifestKey(job string, id *CheckpointID, nonce []byte) string {
-	return ManifestPrefix(job) + plainName(id, nonce)
-}
-
-// ArchiveKey is the key of an archive that the save id, or a change of HEAD before it, wrote.
-func ArchiveKey(job string, id *CheckpointID, nonce []byte) string {
-	return ArchivePrefix(job) + plainName(id, nonce)
-}
-
-func plainName(id *CheckpointID, nonce []byte) string {
-	return fmt.Sprintf("%0*d-%0*d-%x", numberWidth, id.GetEpoch(), numberWidth, id.GetCheckpoint(), nonce)
+	return fmt.Sprintf("%s%0*d-%0*d-%x", ManifestPrefix(job), numberWidth, id.GetEpoch(), numberWidth, id.GetCheckpoint(), nonce)
 }
 
 // PackKey is the key of a pack that is an object of its own.
@@ -74,22 +61,21 @@ func ObjectKey(job string, o *Object, selfID *CheckpointID, selfNonce []byte, se
 // Name is what a key says of an immutable object.
 type Name struct {
 	Epoch, Checkpoint uint64
-	Manifest, Archive bool   // else a pack
+	Manifest          bool   // else a pack
 	Writer            string // of a pack
 	Number            uint32 // of a pack
 	Nonce             Nonce
 }
 
-// ParseKey reads a key below the job's manifests/, archive/ or data/; false for one that ManifestKey, ArchiveKey or PackKey did not make.
+// ParseKey reads a key below the job's manifests/ or data/; false for one that ManifestKey or PackKey did not make.
 func ParseKey(job, key string) (Name, bool) {
 	if rest, ok := strings.CutPrefix(key, ManifestPrefix(job)); ok {
-		n, ok := parsePlainName(rest)
+		f := strings.Split(rest, "-")
+		if len(f) != 3 {
+			return Name{}, false
+		}
+		n, ok := parseName(f[0], f[1], f[2])
 		n.Manifest = ok
-		return n, ok
-	}
-	if rest, ok := strings.CutPrefix(key, ArchivePrefix(job)); ok {
-		n, ok := parsePlainName(rest)
-		n.Archive = ok
 		return n, ok
 	}
 	rest, ok := strings.CutPrefix(key, DataPrefix(job))
@@ -101,14 +87,6 @@ func ParseKey(job, key string) (Name, bool) {
 		return Name{}, false
 	}
 	return parsePackName(f[0], f[1], f[2])
-}
-
-func parsePlainName(file string) (Name, bool) {
-	f := strings.Split(file, "-")
-	if len(f) != 3 {
-		return Name{}, false
-	}
-	return parseName(f[0], f[1], f[2])
 }
 
 // parsePackName reads the file name of a pack from its end, because a writer may have dashes.

@@ -82,6 +82,10 @@ func checkManifest(m *Manifest, tail []byte, sealed *Sealed) error {
 	return nil
 }
 
+func sameID(a, b *CheckpointID) bool {
+	return a.GetEpoch() == b.GetEpoch() && a.GetCheckpoint() == b.GetCheckpoint()
+}
+
 func isCheckpoint(id *CheckpointID) bool {
 	return id.GetEpoch() > 0 && id.GetEpoch() <= maxNumber && id.GetCheckpoint() > 0 && id.GetCheckpoint() <= maxNumber
 }

@@ -71,7 +71,7 @@ func (x Pin_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Pin_Kind.Descriptor instead.
 func (Pin_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{6, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type Part_Kind int32
@@ -126,7 +126,7 @@ func (x Part_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Part_Kind.Descriptor instead.
 func (Part_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{14, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type Part_Method int32
@@ -184,7 +184,7 @@ func (x Part_Method) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Part_Method.Descriptor instead.
 func (Part_Method) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{14, 1}
+	return file_tidemark_proto_rawDescGZIP(), []int{12, 1}
 }
 
 type PackEntry_Kind int32
@@ -236,7 +236,7 @@ func (x PackEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PackEntry_Kind.Descriptor instead.
 func (PackEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{19, 0}
+	return file_tidemark_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // CheckpointID names one checkpoint, or the save that may become it.
@@ -305,7 +305,6 @@ type Head struct {
 	Pins          []*Pin                 `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty"`
 	Removed       bool                   `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`                              // a tombstone: the job was removed, its numbers live on
 	WrittenAtNs   int64                  `protobuf:"varint,8,opt,name=written_at_ns,json=writtenAtNs,proto3" json:"written_at_ns,omitempty"` // Unix time of this write, for people
-	Archives      []*ArchiveRef          `protobuf:"bytes,11,rep,name=archives,proto3" json:"archives,omitempty"`                            // of checkpoints older than all of retained; ascending
 	Key           *WrappedKey            `protobuf:"bytes,13,opt,name=key,proto3" json:"key,omitempty"`                                      // what this epoch seals with; absent: nothing
 	LastBody      []byte                 `protobuf:"bytes,12,opt,name=last_body,json=lastBody,proto3" json:"last_body,omitempty"`            // the whole manifest object of last, if it is small and retained; may always be absent
 	unknownFields protoimpl.UnknownFields
@@ -412,13 +411,6 @@ func (x *Head) GetWrittenAtNs() int64 {
 	return 0
 }
 
-func (x *Head) GetArchives() []*ArchiveRef {
-	if x != nil {
-		return x.Archives
-	}
-	return nil
-}
-
 func (x *Head) GetKey() *WrappedKey {
 	if x != nil {
 		return x.Key
@@ -429,168 +421,6 @@ func (x *Head) GetKey() *WrappedKey {
 func (x *Head) GetLastBody() []byte {
 	if x != nil {
 		return x.LastBody
-	}
-	return nil
-}
-
-// ArchiveRef is an object that holds what HEAD has no room for: the oldest of the checkpoints that it keeps alive.
-type ArchiveRef struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            *CheckpointID          `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // of the save that wrote the object: with nonce, its key
-	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	First         *CheckpointID          `protobuf:"bytes,3,opt,name=first,proto3" json:"first,omitempty"` // the oldest checkpoint in it
-	Last          *CheckpointID          `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`   // the newest
-	Count         uint32                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
-	Size          uint64                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"` // of the object
-	Crc32C        uint32                 `protobuf:"fixed32,7,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
-	Hash          []byte                 `protobuf:"bytes,8,opt,name=hash,proto3" json:"hash,omitempty"` // BLAKE3-256 of the object
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ArchiveRef) Reset() {
-	*x = ArchiveRef{}
-	mi := &file_tidemark_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ArchiveRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ArchiveRef) ProtoMessage() {}
-
-func (x *ArchiveRef) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ArchiveRef.ProtoReflect.Descriptor instead.
-func (*ArchiveRef) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ArchiveRef) GetId() *CheckpointID {
-	if x != nil {
-		return x.Id
-	}
-	return nil
-}
-
-func (x *ArchiveRef) GetNonce() []byte {
-	if x != nil {
-		return x.Nonce
-	}
-	return nil
-}
-
-func (x *ArchiveRef) GetFirst() *CheckpointID {
-	if x != nil {
-		return x.First
-	}
-	return nil
-}
-
-func (x *ArchiveRef) GetLast() *CheckpointID {
-	if x != nil {
-		return x.Last
-	}
-	return nil
-}
-
-func (x *ArchiveRef) GetCount() uint32 {
-	if x != nil {
-		return x.Count
-	}
-	return 0
-}
-
-func (x *ArchiveRef) GetSize() uint64 {
-	if x != nil {
-		return x.Size
-	}
-	return 0
-}
-
-func (x *ArchiveRef) GetCrc32C() uint32 {
-	if x != nil {
-		return x.Crc32C
-	}
-	return 0
-}
-
-func (x *ArchiveRef) GetHash() []byte {
-	if x != nil {
-		return x.Hash
-	}
-	return nil
-}
-
-// Archive is the body of such an object.
-type Archive struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
-	Id            *CheckpointID          `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Retained      []*Retained            `protobuf:"bytes,3,rep,name=retained,proto3" json:"retained,omitempty"` // ascending by checkpoint
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Archive) Reset() {
-	*x = Archive{}
-	mi := &file_tidemark_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Archive) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Archive) ProtoMessage() {}
-
-func (x *Archive) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Archive.ProtoReflect.Descriptor instead.
-func (*Archive) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Archive) GetJob() string {
-	if x != nil {
-		return x.Job
-	}
-	return ""
-}
-
-func (x *Archive) GetId() *CheckpointID {
-	if x != nil {
-		return x.Id
-	}
-	return nil
-}
-
-func (x *Archive) GetRetained() []*Retained {
-	if x != nil {
-		return x.Retained
 	}
 	return nil
 }
@@ -611,7 +441,7 @@ type Retained struct {
 
 func (x *Retained) Reset() {
 	*x = Retained{}
-	mi := &file_tidemark_proto_msgTypes[4]
+	mi := &file_tidemark_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +453,7 @@ func (x *Retained) String() string {
 func (*Retained) ProtoMessage() {}
 
 func (x *Retained) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[4]
+	mi := &file_tidemark_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +466,7 @@ func (x *Retained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retained.ProtoReflect.Descriptor instead.
 func (*Retained) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{4}
+	return file_tidemark_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Retained) GetId() *CheckpointID {
@@ -714,7 +544,7 @@ type Stats struct {
 
 func (x *Stats) Reset() {
 	*x = Stats{}
-	mi := &file_tidemark_proto_msgTypes[5]
+	mi := &file_tidemark_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +556,7 @@ func (x *Stats) String() string {
 func (*Stats) ProtoMessage() {}
 
 func (x *Stats) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[5]
+	mi := &file_tidemark_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +569,7 @@ func (x *Stats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stats.ProtoReflect.Descriptor instead.
 func (*Stats) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{5}
+	return file_tidemark_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Stats) GetParts() uint64 {
@@ -875,7 +705,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_tidemark_proto_msgTypes[6]
+	mi := &file_tidemark_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +717,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[6]
+	mi := &file_tidemark_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +730,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{6}
+	return file_tidemark_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Pin) GetKind() Pin_Kind {
@@ -954,7 +784,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_tidemark_proto_msgTypes[7]
+	mi := &file_tidemark_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +796,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[7]
+	mi := &file_tidemark_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +809,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{7}
+	return file_tidemark_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Manifest) GetJob() string {
@@ -1041,7 +871,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_tidemark_proto_msgTypes[8]
+	mi := &file_tidemark_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +883,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[8]
+	mi := &file_tidemark_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +896,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{8}
+	return file_tidemark_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Entry) GetKey() string {
@@ -1103,7 +933,7 @@ type Handle struct {
 
 func (x *Handle) Reset() {
 	*x = Handle{}
-	mi := &file_tidemark_proto_msgTypes[9]
+	mi := &file_tidemark_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +945,7 @@ func (x *Handle) String() string {
 func (*Handle) ProtoMessage() {}
 
 func (x *Handle) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[9]
+	mi := &file_tidemark_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +958,7 @@ func (x *Handle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handle.ProtoReflect.Descriptor instead.
 func (*Handle) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{9}
+	return file_tidemark_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Handle) GetJob() string {
@@ -1222,7 +1052,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_tidemark_proto_msgTypes[10]
+	mi := &file_tidemark_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1064,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[10]
+	mi := &file_tidemark_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1077,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{10}
+	return file_tidemark_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Assignment) GetJob() string {
@@ -1298,7 +1128,7 @@ type Sealed struct {
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_tidemark_proto_msgTypes[11]
+	mi := &file_tidemark_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1140,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[11]
+	mi := &file_tidemark_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1153,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{11}
+	return file_tidemark_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Sealed) GetNonce() []byte {
@@ -1366,7 +1196,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_tidemark_proto_msgTypes[12]
+	mi := &file_tidemark_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1208,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[12]
+	mi := &file_tidemark_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1221,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{12}
+	return file_tidemark_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WrappedKey) GetId() []byte {
@@ -1437,7 +1267,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_tidemark_proto_msgTypes[13]
+	mi := &file_tidemark_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1279,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[13]
+	mi := &file_tidemark_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1292,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{13}
+	return file_tidemark_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Object) GetId() *CheckpointID {
@@ -1571,7 +1401,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_tidemark_proto_msgTypes[14]
+	mi := &file_tidemark_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1413,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[14]
+	mi := &file_tidemark_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1426,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{14}
+	return file_tidemark_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Part) GetName() []byte {
@@ -1714,7 +1544,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_tidemark_proto_msgTypes[15]
+	mi := &file_tidemark_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1556,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[15]
+	mi := &file_tidemark_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1569,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{15}
+	return file_tidemark_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Segment) GetWhere() isSegment_Where {
@@ -1818,7 +1648,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_tidemark_proto_msgTypes[16]
+	mi := &file_tidemark_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1660,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[16]
+	mi := &file_tidemark_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1673,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{16}
+	return file_tidemark_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Location) GetObject() uint32 {
@@ -1905,7 +1735,7 @@ type Table struct {
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_tidemark_proto_msgTypes[17]
+	mi := &file_tidemark_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +1747,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[17]
+	mi := &file_tidemark_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +1760,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{17}
+	return file_tidemark_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Table) GetPacks() [][]byte {
@@ -2042,7 +1872,7 @@ type PackIndex struct {
 
 func (x *PackIndex) Reset() {
 	*x = PackIndex{}
-	mi := &file_tidemark_proto_msgTypes[18]
+	mi := &file_tidemark_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +1884,7 @@ func (x *PackIndex) String() string {
 func (*PackIndex) ProtoMessage() {}
 
 func (x *PackIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[18]
+	mi := &file_tidemark_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +1897,7 @@ func (x *PackIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackIndex.ProtoReflect.Descriptor instead.
 func (*PackIndex) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{18}
+	return file_tidemark_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PackIndex) GetEntries() []*PackEntry {
@@ -2100,7 +1930,7 @@ type PackEntry struct {
 
 func (x *PackEntry) Reset() {
 	*x = PackEntry{}
-	mi := &file_tidemark_proto_msgTypes[19]
+	mi := &file_tidemark_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +1942,7 @@ func (x *PackEntry) String() string {
 func (*PackEntry) ProtoMessage() {}
 
 func (x *PackEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[19]
+	mi := &file_tidemark_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +1955,7 @@ func (x *PackEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackEntry.ProtoReflect.Descriptor instead.
 func (*PackEntry) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{19}
+	return file_tidemark_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PackEntry) GetKind() PackEntry_Kind {
@@ -2197,7 +2027,7 @@ type PackPart struct {
 
 func (x *PackPart) Reset() {
 	*x = PackPart{}
-	mi := &file_tidemark_proto_msgTypes[20]
+	mi := &file_tidemark_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2039,7 @@ func (x *PackPart) String() string {
 func (*PackPart) ProtoMessage() {}
 
 func (x *PackPart) ProtoReflect() protoreflect.Message {
-	mi := &file_tidemark_proto_msgTypes[20]
+	mi := &file_tidemark_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2052,7 @@ func (x *PackPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackPart.ProtoReflect.Descriptor instead.
 func (*PackPart) Descriptor() ([]byte, []int) {
-	return file_tidemark_proto_rawDescGZIP(), []int{20}
+	return file_tidemark_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PackPart) GetName() []byte {
@@ -2262,7 +2092,7 @@ const file_tidemark_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\x04R\n" +
-	"checkpoint\"\xc6\x03\n" +
+	"checkpoint\"\x97\x03\n" +
 	"\x04Head\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -2274,24 +2104,9 @@ const file_tidemark_proto_rawDesc = "" +
 	"\bretained\x18\x05 \x03(\v2\x15.tidemark.v1.RetainedR\bretained\x12$\n" +
 	"\x04pins\x18\x06 \x03(\v2\x10.tidemark.v1.PinR\x04pins\x12\x18\n" +
 	"\aremoved\x18\a \x01(\bR\aremoved\x12\"\n" +
-	"\rwritten_at_ns\x18\b \x01(\x03R\vwrittenAtNs\x123\n" +
-	"\barchives\x18\v \x03(\v2\x17.tidemark.v1.ArchiveRefR\barchives\x12)\n" +
+	"\rwritten_at_ns\x18\b \x01(\x03R\vwrittenAtNs\x12)\n" +
 	"\x03key\x18\r \x01(\v2\x17.tidemark.v1.WrappedKeyR\x03key\x12\x1b\n" +
-	"\tlast_body\x18\f \x01(\fR\blastBody\"\x83\x02\n" +
-	"\n" +
-	"ArchiveRef\x12)\n" +
-	"\x02id\x18\x01 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12\x14\n" +
-	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12/\n" +
-	"\x05first\x18\x03 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x05first\x12-\n" +
-	"\x04last\x18\x04 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x04last\x12\x14\n" +
-	"\x05count\x18\x05 \x01(\rR\x05count\x12\x12\n" +
-	"\x04size\x18\x06 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06crc32c\x18\a \x01(\aR\x06crc32c\x12\x12\n" +
-	"\x04hash\x18\b \x01(\fR\x04hash\"y\n" +
-	"\aArchive\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\tR\x03job\x12)\n" +
-	"\x02id\x18\x02 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x121\n" +
-	"\bretained\x18\x03 \x03(\v2\x15.tidemark.v1.RetainedR\bretained\"\xa1\x02\n" +
+	"\tlast_body\x18\f \x01(\fR\blastBodyJ\x04\b\v\x10\f\"\xa1\x02\n" +
 	"\bRetained\x12)\n" +
 	"\x02id\x18\x01 \x01(\v2\x19.tidemark.v1.CheckpointIDR\x02id\x12%\n" +
 	"\x0emanifest_nonce\x18\x02 \x01(\fR\rmanifestNonce\x12#\n" +
@@ -2492,7 +2307,7 @@ func file_tidemark_proto_rawDescGZIP() []byte {
 }
 
 var file_tidemark_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_tidemark_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_tidemark_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_tidemark_proto_goTypes = []any{
 	(Pin_Kind)(0),        // 0: tidemark.v1.Pin.Kind
 	(Part_Kind)(0),       // 1: tidemark.v1.Part.Kind
@@ -2500,71 +2315,63 @@ var file_tidemark_proto_goTypes = []any{
 	(PackEntry_Kind)(0),  // 3: tidemark.v1.PackEntry.Kind
 	(*CheckpointID)(nil), // 4: tidemark.v1.CheckpointID
 	(*Head)(nil),         // 5: tidemark.v1.Head
-	(*ArchiveRef)(nil),   // 6: tidemark.v1.ArchiveRef
-	(*Archive)(nil),      // 7: tidemark.v1.Archive
-	(*Retained)(nil),     // 8: tidemark.v1.Retained
-	(*Stats)(nil),        // 9: tidemark.v1.Stats
-	(*Pin)(nil),          // 10: tidemark.v1.Pin
-	(*Manifest)(nil),     // 11: tidemark.v1.Manifest
-	(*Entry)(nil),        // 12: tidemark.v1.Entry
-	(*Handle)(nil),       // 13: tidemark.v1.Handle
-	(*Assignment)(nil),   // 14: tidemark.v1.Assignment
-	(*Sealed)(nil),       // 15: tidemark.v1.Sealed
-	(*WrappedKey)(nil),   // 16: tidemark.v1.WrappedKey
-	(*Object)(nil),       // 17: tidemark.v1.Object
-	(*Part)(nil),         // 18: tidemark.v1.Part
-	(*Segment)(nil),      // 19: tidemark.v1.Segment
-	(*Location)(nil),     // 20: tidemark.v1.Location
-	(*Table)(nil),        // 21: tidemark.v1.Table
-	(*PackIndex)(nil),    // 22: tidemark.v1.PackIndex
-	(*PackEntry)(nil),    // 23: tidemark.v1.PackEntry
-	(*PackPart)(nil),     // 24: tidemark.v1.PackPart
+	(*Retained)(nil),     // 6: tidemark.v1.Retained
+	(*Stats)(nil),        // 7: tidemark.v1.Stats
+	(*Pin)(nil),          // 8: tidemark.v1.Pin
+	(*Manifest)(nil),     // 9: tidemark.v1.Manifest
+	(*Entry)(nil),        // 10: tidemark.v1.Entry
+	(*Handle)(nil),       // 11: tidemark.v1.Handle
+	(*Assignment)(nil),   // 12: tidemark.v1.Assignment
+	(*Sealed)(nil),       // 13: tidemark.v1.Sealed
+	(*WrappedKey)(nil),   // 14: tidemark.v1.WrappedKey
+	(*Object)(nil),       // 15: tidemark.v1.Object
+	(*Part)(nil),         // 16: tidemark.v1.Part
+	(*Segment)(nil),      // 17: tidemark.v1.Segment
+	(*Location)(nil),     // 18: tidemark.v1.Location
+	(*Table)(nil),        // 19: tidemark.v1.Table
+	(*PackIndex)(nil),    // 20: tidemark.v1.PackIndex
+	(*PackEntry)(nil),    // 21: tidemark.v1.PackEntry
+	(*PackPart)(nil),     // 22: tidemark.v1.PackPart
 }
 var file_tidemark_proto_depIdxs = []int32{
 	4,  // 0: tidemark.v1.Head.last:type_name -> tidemark.v1.CheckpointID
-	8,  // 1: tidemark.v1.Head.retained:type_name -> tidemark.v1.Retained
-	10, // 2: tidemark.v1.Head.pins:type_name -> tidemark.v1.Pin
-	6,  // 3: tidemark.v1.Head.archives:type_name -> tidemark.v1.ArchiveRef
-	16, // 4: tidemark.v1.Head.key:type_name -> tidemark.v1.WrappedKey
-	4,  // 5: tidemark.v1.ArchiveRef.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 6: tidemark.v1.ArchiveRef.first:type_name -> tidemark.v1.CheckpointID
-	4,  // 7: tidemark.v1.ArchiveRef.last:type_name -> tidemark.v1.CheckpointID
-	4,  // 8: tidemark.v1.Archive.id:type_name -> tidemark.v1.CheckpointID
-	8,  // 9: tidemark.v1.Archive.retained:type_name -> tidemark.v1.Retained
-	4,  // 10: tidemark.v1.Retained.id:type_name -> tidemark.v1.CheckpointID
-	9,  // 11: tidemark.v1.Retained.stats:type_name -> tidemark.v1.Stats
-	0,  // 12: tidemark.v1.Pin.kind:type_name -> tidemark.v1.Pin.Kind
-	4,  // 13: tidemark.v1.Manifest.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 14: tidemark.v1.Manifest.base:type_name -> tidemark.v1.CheckpointID
-	17, // 15: tidemark.v1.Manifest.objects:type_name -> tidemark.v1.Object
-	18, // 16: tidemark.v1.Manifest.parts:type_name -> tidemark.v1.Part
-	12, // 17: tidemark.v1.Manifest.metadata:type_name -> tidemark.v1.Entry
-	4,  // 18: tidemark.v1.Handle.id:type_name -> tidemark.v1.CheckpointID
-	4,  // 19: tidemark.v1.Handle.base:type_name -> tidemark.v1.CheckpointID
-	17, // 20: tidemark.v1.Handle.objects:type_name -> tidemark.v1.Object
-	18, // 21: tidemark.v1.Handle.parts:type_name -> tidemark.v1.Part
-	12, // 22: tidemark.v1.Handle.metadata:type_name -> tidemark.v1.Entry
-	9,  // 23: tidemark.v1.Handle.stats:type_name -> tidemark.v1.Stats
-	4,  // 24: tidemark.v1.Assignment.id:type_name -> tidemark.v1.CheckpointID
-	8,  // 25: tidemark.v1.Assignment.base:type_name -> tidemark.v1.Retained
-	16, // 26: tidemark.v1.Assignment.key:type_name -> tidemark.v1.WrappedKey
-	16, // 27: tidemark.v1.Sealed.keys:type_name -> tidemark.v1.WrappedKey
-	4,  // 28: tidemark.v1.Object.id:type_name -> tidemark.v1.CheckpointID
-	1,  // 29: tidemark.v1.Part.kind:type_name -> tidemark.v1.Part.Kind
-	2,  // 30: tidemark.v1.Part.method:type_name -> tidemark.v1.Part.Method
-	19, // 31: tidemark.v1.Part.segments:type_name -> tidemark.v1.Segment
-	21, // 32: tidemark.v1.Segment.inline:type_name -> tidemark.v1.Table
-	20, // 33: tidemark.v1.Segment.stored:type_name -> tidemark.v1.Location
-	20, // 34: tidemark.v1.Segment.delta:type_name -> tidemark.v1.Location
-	23, // 35: tidemark.v1.PackIndex.entries:type_name -> tidemark.v1.PackEntry
-	24, // 36: tidemark.v1.PackIndex.parts:type_name -> tidemark.v1.PackPart
-	3,  // 37: tidemark.v1.PackEntry.kind:type_name -> tidemark.v1.PackEntry.Kind
-	1,  // 38: tidemark.v1.PackPart.kind:type_name -> tidemark.v1.Part.Kind
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	6,  // 1: tidemark.v1.Head.retained:type_name -> tidemark.v1.Retained
+	8,  // 2: tidemark.v1.Head.pins:type_name -> tidemark.v1.Pin
+	14, // 3: tidemark.v1.Head.key:type_name -> tidemark.v1.WrappedKey
+	4,  // 4: tidemark.v1.Retained.id:type_name -> tidemark.v1.CheckpointID
+	7,  // 5: tidemark.v1.Retained.stats:type_name -> tidemark.v1.Stats
+	0,  // 6: tidemark.v1.Pin.kind:type_name -> tidemark.v1.Pin.Kind
+	4,  // 7: tidemark.v1.Manifest.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 8: tidemark.v1.Manifest.base:type_name -> tidemark.v1.CheckpointID
+	15, // 9: tidemark.v1.Manifest.objects:type_name -> tidemark.v1.Object
+	16, // 10: tidemark.v1.Manifest.parts:type_name -> tidemark.v1.Part
+	10, // 11: tidemark.v1.Manifest.metadata:type_name -> tidemark.v1.Entry
+	4,  // 12: tidemark.v1.Handle.id:type_name -> tidemark.v1.CheckpointID
+	4,  // 13: tidemark.v1.Handle.base:type_name -> tidemark.v1.CheckpointID
+	15, // 14: tidemark.v1.Handle.objects:type_name -> tidemark.v1.Object
+	16, // 15: tidemark.v1.Handle.parts:type_name -> tidemark.v1.Part
+	10, // 16: tidemark.v1.Handle.metadata:type_name -> tidemark.v1.Entry
+	7,  // 17: tidemark.v1.Handle.stats:type_name -> tidemark.v1.Stats
+	4,  // 18: tidemark.v1.Assignment.id:type_name -> tidemark.v1.CheckpointID
+	6,  // 19: tidemark.v1.Assignment.base:type_name -> tidemark.v1.Retained
+	14, // 20: tidemark.v1.Assignment.key:type_name -> tidemark.v1.WrappedKey
+	14, // 21: tidemark.v1.Sealed.keys:type_name -> tidemark.v1.WrappedKey
+	4,  // 22: tidemark.v1.Object.id:type_name -> tidemark.v1.CheckpointID
+	1,  // 23: tidemark.v1.Part.kind:type_name -> tidemark.v1.Part.Kind
+	2,  // 24: tidemark.v1.Part.method:type_name -> tidemark.v1.Part.Method
+	17, // 25: tidemark.v1.Part.segments:type_name -> tidemark.v1.Segment
+	19, // 26: tidemark.v1.Segment.inline:type_name -> tidemark.v1.Table
+	18, // 27: tidemark.v1.Segment.stored:type_name -> tidemark.v1.Location
+	18, // 28: tidemark.v1.Segment.delta:type_name -> tidemark.v1.Location
+	21, // 29: tidemark.v1.PackIndex.entries:type_name -> tidemark.v1.PackEntry
+	22, // 30: tidemark.v1.PackIndex.parts:type_name -> tidemark.v1.PackPart
+	3,  // 31: tidemark.v1.PackEntry.kind:type_name -> tidemark.v1.PackEntry.Kind
+	1,  // 32: tidemark.v1.PackPart.kind:type_name -> tidemark.v1.Part.Kind
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_tidemark_proto_init() }
@@ -2572,7 +2379,7 @@ func file_tidemark_proto_init() {
 	if File_tidemark_proto != nil {
 		return
 	}
-	file_tidemark_proto_msgTypes[15].OneofWrappers = []any{
+	file_tidemark_proto_msgTypes[13].OneofWrappers = []any{
 		(*Segment_Inline)(nil),
 		(*Segment_Stored)(nil),
 	}
@@ -2582,7 +2389,7 @@ func file_tidemark_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidemark_proto_rawDesc), len(file_tidemark_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   21,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

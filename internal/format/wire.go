@@ -50,7 +50,6 @@ var (
 	tableShape      = sync.OnceValue(func() *shape { return shapeOf(new(Table).ProtoReflect()) })
 	indexShape      = sync.OnceValue(func() *shape { return shapeOf(new(PackIndex).ProtoReflect()) })
 	handleShape     = sync.OnceValue(func() *shape { return shapeOf(new(Handle).ProtoReflect()) })
-	archiveShape    = sync.OnceValue(func() *shape { return shapeOf(new(Archive).ProtoReflect()) })
 	assignmentShape = sync.OnceValue(func() *shape { return shapeOf(new(Assignment).ProtoReflect()) })
 	sealedShape     = sync.OnceValue(func() *shape { return shapeOf(new(Sealed).ProtoReflect()) })
 )
