@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -19,12 +20,15 @@ const (
 	biteSize = 512 << 10
 	// openFiles is how many files one stream keeps open. A pack holds the chunks of few large files or of many small ones, which are written once.
 	openFiles = 16
+	// streamsAhead is how many streams are open for each one that is being read: their answers are on the way while others are dealt with. What they hold is in the
+	// system's buffers; the store's limiter says how many it takes.
+	streamsAhead = 4
 	// leastSpace is room for the largest frame behind the largest gap, and for what a usual one decodes to.
 	leastSpace = 5 << 18
 )
 
-// spaces is the working memory of one operation that reads: one buffer of the store's budget, in pieces, one for each stream. Whoever has a piece never waits for
-// another one.
+// spaces is the working memory of one operation that reads: one buffer of the store's budget, in pieces, one for each stream that is being read. Whoever has a piece
+// never waits for another one.
 type spaces struct {
 	of    *buffers
 	whole []byte
@@ -74,14 +78,14 @@ func (w *want) end() uint64 { return w.chunk.Offset + uint64(w.chunk.Stored) }
 // fetch brings the content of all targets into their files. One goroutine plans, the others each carry out one request at a time; the plan runs ahead of them by
 // no more than a batch.
 func (r *restorer) fetch(ctx context.Context) (err error) {
-	streams := r.c.job.store.opts.Concurrency
-	if r.spaces, err = r.c.job.store.spaces(ctx, streams); err != nil {
+	s := r.c.job.store
+	if r.spaces, err = s.spaces(ctx, s.opts.Concurrency); err != nil {
 		return err
 	}
 	defer r.spaces.close()
 	g, ctx := errgroup.WithContext(ctx)
 	runs := make(chan []want)
-	for range streams {
+	for range streamsAhead * s.opts.Concurrency {
 		g.Go(func() error {
 			for run := range runs {
 				if err := r.read(ctx, run); err != nil {
@@ -100,18 +104,13 @@ func (r *restorer) fetch(ctx context.Context) (err error) {
 
 // read fetches one run, verifies each frame as it arrives and writes it where it belongs.
 func (r *restorer) read(ctx context.Context, run []want) (err error) {
-	buf, err := r.spaces.get(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.spaces.put(buf)
 	w := &fileWriter{r: r}
 	defer func() {
 		if cerr := w.close(); err == nil {
 			err = cerr
 		}
 	}()
-	return r.c.frames(ctx, r.m, run, buf, func(same []want, content []byte, err error) error {
+	return r.c.frames(ctx, r.m, run, r.spaces, func(same []want, content []byte, err error) error {
 		if err != nil {
 			return err
 		}
@@ -196,17 +195,24 @@ func (w *fileWriter) close() (err error) {
 }
 
 // frames reads a run as one stream, and hands each frame's content to use, together with all that is wanted of it, or what is wrong with it. What use
-// returns ends the stream. buf is working space.
-func (c *Checkpoint) frames(ctx context.Context, m *format.Manifest, run []want, buf []byte, use func(same []want, content []byte, err error) error) error {
+// returns ends the stream.
+func (c *Checkpoint) frames(ctx context.Context, m *format.Manifest, run []want, sp *spaces, use func(same []want, content []byte, err error) error) error {
 	o, pos, last := m.Objects[run[0].chunk.Pack], run[0].chunk.Offset, run[len(run)-1].end()
-	s := c.openPack(ctx, o, pos, last-pos)
+	s, err := c.openPack(ctx, o, pos, last-pos)
+	if err != nil {
+		return c.explain(ctx, err, run[0].name(), c.keyOf(o))
+	}
 	defer func() { _ = s.Close() }() // only frees the connection
+	buf, err := sp.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer sp.put(buf)
 	for len(run) > 0 {
 		n, end := bite(run, pos, uint64(len(buf)))
 		b := buf[:end-pos]
 		if _, err := io.ReadFull(s, b); err != nil {
-			key, _ := c.locate(o)
-			return c.explain(ctx, err, run[0].name(), key)
+			return c.explain(ctx, err, run[0].name(), c.keyOf(o))
 		}
 		for bitten := run[:n]; len(bitten) > 0; {
 			k := 1
@@ -247,17 +253,25 @@ func (c *Checkpoint) frame(ctx context.Context, o *format.Object, want format.Ch
 	}
 	content, err = c.decodeFrame(space[:0], b, o, want)
 	if err != nil {
-		key, _ := c.locate(o)
-		return nil, c.corrupt(part, key, err)
+		return nil, c.corrupt(part, c.keyOf(o), err)
 	}
 	return content, nil
 }
 
-// openPack reads n bytes of a pack from offset off.
-func (c *Checkpoint) openPack(ctx context.Context, o *format.Object, off, n uint64) io.ReadCloser {
+// openPack asks for n bytes of a pack from offset off, and returns when they begin to arrive.
+func (c *Checkpoint) openPack(ctx context.Context, o *format.Object, off, n uint64) (io.ReadCloser, error) {
 	if pack := c.packInBody(o); uint64(len(pack)) >= off+n {
-		return io.NopCloser(bytes.NewReader(pack[off : off+n]))
+		return io.NopCloser(bytes.NewReader(pack[off : off+n])), nil
 	}
 	key, at := c.locate(o)
-	return c.job.store.objects.Stream(ctx, key, at+int64(off), int64(n))
+	s := c.job.store.objects.Stream(ctx, key, at+int64(off), int64(n))
+	if err := s.Open(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (c *Checkpoint) keyOf(o *format.Object) string {
+	key, _ := c.locate(o)
+	return key
 }

@@ -72,7 +72,7 @@ func (v *verifier) chunks(ctx context.Context, c loaded, batch []want) error {
 	}
 	defer sp.close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(streams)
+	g.SetLimit(streamsAhead * streams)
 	for len(batch) > 0 && ctx.Err() == nil {
 		n := cutRun(batch)
 		run := batch[:n]
@@ -83,12 +83,7 @@ func (v *verifier) chunks(ctx context.Context, c loaded, batch []want) error {
 }
 
 func (v *verifier) read(ctx context.Context, c loaded, run []want, sp *spaces) error {
-	buf, err := sp.get(ctx)
-	if err != nil {
-		return err
-	}
-	defer sp.put(buf)
-	err = c.frames(ctx, c.m, run, buf, func(same []want, content []byte, err error) error {
+	err := c.frames(ctx, c.m, run, sp, func(same []want, content []byte, err error) error {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if err != nil {
