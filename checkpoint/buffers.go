@@ -23,8 +23,8 @@ type shares struct {
 
 // divide gives a sixth of the budget to the workers and a fifth to tables, which for the default is what 1 GiB of state needs, keeps tableBatch for the tables on
 // their way to the store, and makes packs of the rest: at least three, so that one is filled while another is on its way and a third waits for its reply.
-func divide(budget int64) shares {
-	s := shares{workers: min(runtime.GOMAXPROCS(0), maxWorkers, max(1, int(budget/6)/workspaceSize)), tables: int(min(budget/5, maxCachedTables))}
+func divide(budget int64, processors int) shares {
+	s := shares{workers: min(processors, maxWorkers, max(1, int(budget/6)/workspaceSize)), tables: int(min(budget/5, maxCachedTables))}
 	rest := int(budget) - s.workers*workspaceSize - s.tables - tableBatch
 	s.packSize = min(maxPackSize, max(minPackSize, rest/3)) &^ (4<<10 - 1)
 	s.packs = rest / s.packSize

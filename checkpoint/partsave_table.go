@@ -18,10 +18,10 @@ const (
 )
 
 // placeTable decides where the finished table of segment i goes, which is n bytes long and was was in the base: into the manifest if it is small and the part's
-// only one, or says only zeros; else into a pack, as what differs from the base's if that is little.
+// only one; else into a pack, as what differs from the base's if that is little.
 func (w *Writer) placeTable(ctx context.Context, ws *workspace, part *format.Part, i, n int, t *format.Table, was *baseSegment) (*format.Segment, error) {
 	const row = format.HashSize + 16 // of a chunk and its extent
-	if len(t.ChunkPack) == 0 || i == 0 && n < segmentSize && len(t.ChunkPack)*row+len(t.ExtentChunk)*8+len(t.PageHash) <= inlineTable {
+	if i == 0 && n < segmentSize && len(t.ChunkPack)*row+len(t.ExtentChunk)*8+len(t.PageHash) <= inlineTable {
 		t.PageHash = slices.Clone(t.PageHash) // it is the workspace's
 		return &format.Segment{Where: &format.Segment_Inline{Inline: t}}, nil
 	}

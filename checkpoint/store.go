@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -141,7 +142,7 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if !ok {
 		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: fmt.Errorf("unknown compression %q", o.Compression), Hint: "use none, snappy or zstd"}
 	}
-	share := divide(o.MemoryBudget)
+	share := divide(o.MemoryBudget, runtime.GOMAXPROCS(0))
 	tables, err := newTableCache(int64(share.tables))
 	if err != nil {
 		return nil, err
