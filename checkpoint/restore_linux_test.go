@@ -34,3 +34,24 @@ func TestRestoreOnFullDisk(t *testing.T) {
 		t.Errorf("the cause is lost: %v", err)
 	}
 }
+
+// allocated is how many bytes of disk a file takes.
+func allocated(t *testing.T, file string) int64 {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Stat(file, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// Holes come back as holes.
+func TestZerosAreNotWritten(t *testing.T) {
+	src := files{"db": append(make([]byte, 64<<20), 1)}.write(t, t.TempDir())
+	c := saveDir(t, openMem(t, memstore.New()), src)
+	dir := filepath.Join(t.TempDir(), "new")
+	mustRestore(t, c, dir, src, nil)
+	if n := allocated(t, filepath.Join(dir, "db")); n > 1<<20 {
+		t.Errorf("%d bytes are allocated for one that is not zero", n)
+	}
+}
