@@ -59,6 +59,9 @@ func (w *Writer) AddHandle(handle []byte) (HandleInfo, error) {
 	if err := w.belongs(h); err != nil {
 		return HandleInfo{}, err
 	}
+	if info, decided, err := w.decided(h); decided {
+		return info, err
+	}
 	b, err := w.handleBase(h)
 	if err != nil {
 		return HandleInfo{}, w.wrap(err)
@@ -118,7 +121,7 @@ func (w *Writer) handleBase(h *format.Handle) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	carried := slices.DeleteFunc(slices.Clone(h.Objects), func(o *format.Object) bool { return sameID(o.Id, w.id) })
+	carried := carriedBy(h)
 	if len(carried) == 0 {
 		return b, nil
 	}
@@ -138,8 +141,12 @@ func (w *Writer) handleBase(h *format.Handle) (*base, error) {
 			return nil, w.refuse(h.Writer, ErrInvalid, fmt.Errorf("it refers to a pack of checkpoint %d that its base, checkpoint %d, does not have", o.Id.Checkpoint, h.Base.Checkpoint), "")
 		}
 	}
-	b.used.Store(true)
 	return b, nil
+}
+
+// carriedBy are the packs of older checkpoints that a handle refers to. It has none without a base, which DecodeHandle checks.
+func carriedBy(h *format.Handle) []*format.Object {
+	return slices.DeleteFunc(slices.Clone(h.Objects), func(o *format.Object) bool { return sameID(o.Id, h.Id) })
 }
 
 // findBase is the coordinator's own base, or one that HEAD retains.
@@ -170,22 +177,35 @@ func (w *Writer) findBase(h *format.Handle) (*base, error) {
 	return nil, w.refuse(h.Writer, ErrConflict, fmt.Errorf("checkpoint %d, which it was compared with, is not retained", h.Base.Checkpoint), "the worker has to join again")
 }
 
-// take makes the worker's parts parts of this save.
-func (w *Writer) take(h *format.Handle, b *base) (HandleInfo, error) {
+// decided reports what is to be said of a handle without a look at what it holds: that the worker's share is there, or that the save has ended.
+func (w *Writer) decided(h *format.Handle) (info HandleInfo, decided bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	incarnation := fmt.Sprintf("%x", h.Incarnation)
+	return w.decidedLocked(h)
+}
+
+func (w *Writer) decidedLocked(h *format.Handle) (info HandleInfo, decided bool, err error) {
 	if t, ok := w.handles[h.Writer]; ok {
 		info := t.info
-		if info.Incarnation != incarnation {
+		if incarnation := fmt.Sprintf("%x", h.Incarnation); info.Incarnation != incarnation {
 			info.Ignored = incarnation
 			w.job.store.opts.Logger.WarnContext(w.ctx, "worker finished twice, its first handle stays", "job", w.job.name, "checkpoint", w.id.Checkpoint,
 				"worker", h.Writer, "incarnation", info.Incarnation, "ignored", incarnation)
 		}
-		return info, nil
+		return info, true, nil
 	}
 	if w.done {
-		return HandleInfo{}, w.refuse(h.Writer, ErrConflict, errors.New("it came after the save had ended"), "drop it; the worker has to join the next checkpoint")
+		return info, true, w.refuse(h.Writer, ErrConflict, errors.New("it came after the save had ended"), "drop it; the worker has to join the next checkpoint")
+	}
+	return info, false, nil
+}
+
+// take makes the worker's parts parts of this save.
+func (w *Writer) take(h *format.Handle, b *base) (HandleInfo, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if info, decided, err := w.decidedLocked(h); decided {
+		return info, err
 	}
 	for _, p := range h.Parts {
 		if _, ok := w.parts[string(p.Name)]; ok {
@@ -201,7 +221,10 @@ func (w *Writer) take(h *format.Handle, b *base) (HandleInfo, error) {
 	if !ok {
 		return HandleInfo{}, w.refuse(h.Writer, ErrInvalid, errors.New("it names packs that are another's"), "")
 	}
-	info := HandleInfo{Worker: h.Writer, Incarnation: incarnation, Parts: int64(len(h.Parts)), StoredBytes: int64(h.Stats.StoredBytes)}
+	if len(carriedBy(h)) > 0 {
+		b.used.Store(true)
+	}
+	info := HandleInfo{Worker: h.Writer, Incarnation: fmt.Sprintf("%x", h.Incarnation), Parts: int64(len(h.Parts)), StoredBytes: int64(h.Stats.StoredBytes)}
 	for _, p := range h.Parts {
 		for i, s := range p.Segments {
 			p.Segments[i] = renumber(s, func(o uint32) uint32 { return index[o] })

@@ -406,7 +406,14 @@ func TestLateHandle(t *testing.T) {
 		_, err := c.AddHandle(handle)
 		wantKind(t, err, ErrConflict)
 	}
-	mustCommit(t, mustBegin(t, o, files{"a": []byte("2")}))
+	// The same where the coordinator would have to read the worker's base first.
+	mustCommit(t, mustBegin(t, o, files{"db": noise(4, 2*embedLimit)}))
+	c := mustBegin(t, mustAcquire(t, openMem(t, mem.Peer()), nil), files{"a": []byte("1")})
+	handle, _ := share(t, s, c, "w", files{"db": noise(4, 2*embedLimit)})
+	mustCommit(t, c)
+	_, err := c.AddHandle(handle)
+	wantKind(t, err, ErrConflict)
+	mustCommit(t, mustBegin(t, mustAcquire(t, s, nil), files{"a": []byte("2")}))
 	onlyNeeded(t, s, mem, "j")
 }
 
