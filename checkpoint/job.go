@@ -35,6 +35,7 @@ type Info struct {
 	Parts       int64
 	Bytes       int64 // of all parts
 	NewBytes    int64 // of parts, that were not in the base
+	MovedBytes  int64 // of parts, that were in the base, and were written again so that a pack could go
 	StoredBytes int64 // written to the store, after compression
 	Tags        []string
 	Duration    time.Duration // of the save
@@ -158,7 +159,7 @@ func (j *Job) info(h *format.Head, r *format.Retained) Info {
 	st := r.Stats
 	i := Info{
 		Job: j.name, Checkpoint: r.Id.Checkpoint, Epoch: r.Id.Epoch, CommittedAt: time.Unix(0, r.CommittedAtNs).UTC(),
-		Parts: int64(st.Parts), Bytes: int64(st.Bytes), NewBytes: int64(st.NewBytes), StoredBytes: int64(st.StoredBytes),
+		Parts: int64(st.Parts), Bytes: int64(st.Bytes), NewBytes: int64(st.NewBytes), MovedBytes: int64(st.MovedBytes), StoredBytes: int64(st.StoredBytes),
 		Duration: time.Duration(st.DurationNs),
 		Requests: Requests{Put: int64(st.Puts), Get: int64(st.Gets), List: int64(st.Lists), Delete: int64(st.Deletes), Head: int64(st.Heads)},
 	}

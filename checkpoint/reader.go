@@ -26,15 +26,16 @@ func (c *Checkpoint) Info() Info { return c.info }
 
 // PartInfo describes one part.
 type PartInfo struct {
-	Name     string
-	Kind     PartKind
-	Bytes    int64
-	NewBytes int64 // that this checkpoint had to upload for it
-	Chunks   int64
-	Mode     fs.FileMode
-	Modified time.Time // zero for a stream
-	Method   string    // how it was saved: "full", "pages", "identity"
-	Reason   string    // why that method
+	Name       string
+	Kind       PartKind
+	Bytes      int64
+	NewBytes   int64 // that this checkpoint had to upload for it
+	MovedBytes int64 // that the base had, and were written again so that a pack could go
+	Chunks     int64
+	Mode       fs.FileMode
+	Modified   time.Time // zero for a stream
+	Method     string    // how it was saved: "full", "pages", "content", "append", "identity"
+	Reason     string    // why that method
 }
 
 // PartKind tells what a part was.
@@ -64,7 +65,7 @@ func (c *Checkpoint) Parts(ctx context.Context) ([]PartInfo, error) {
 	infos := make([]PartInfo, len(m.Parts))
 	for i, p := range m.Parts {
 		infos[i] = PartInfo{
-			Name: string(p.Name), Kind: kinds[p.Kind], Bytes: int64(p.Size), NewBytes: int64(p.NewBytes), Chunks: int64(p.Chunks),
+			Name: string(p.Name), Kind: kinds[p.Kind], Bytes: int64(p.Size), NewBytes: int64(p.NewBytes), MovedBytes: int64(p.MovedBytes), Chunks: int64(p.Chunks),
 			Mode: fs.FileMode(p.Mode).Perm(), Method: methods[p.Method], Reason: reasonOf(m, p),
 		}
 		if p.ModifiedNs != 0 {

@@ -23,24 +23,34 @@ type shown struct {
 	CommittedAt time.Time      `json:"committed_at"`
 	Bytes       int64          `json:"bytes"`
 	NewBytes    int64          `json:"new_bytes"`
+	MovedBytes  int64          `json:"moved_bytes"`
 	StoredBytes int64          `json:"stored_bytes"`
 	Tags        []string       `json:"tags"`
 	Seconds     float64        `json:"seconds"`
 	Requests    requests       `json:"requests"`
+	Space       shownSpace     `json:"space"`
 	Metadata    map[string]any `json:"metadata"`
 	Parts       []shownPart    `json:"parts"`
 }
 
 type shownPart struct {
-	Name     string     `json:"name"`
-	Kind     string     `json:"kind"`
-	Bytes    int64      `json:"bytes"`
-	NewBytes int64      `json:"new_bytes"`
-	Chunks   int64      `json:"chunks"`
-	Mode     string     `json:"mode"`
-	Modified *time.Time `json:"modified"` // null for a stream
-	Method   string     `json:"method"`
-	Reason   string     `json:"reason"`
+	Name       string     `json:"name"`
+	Kind       string     `json:"kind"`
+	Bytes      int64      `json:"bytes"`
+	NewBytes   int64      `json:"new_bytes"`
+	MovedBytes int64      `json:"moved_bytes"`
+	Chunks     int64      `json:"chunks"`
+	Mode       string     `json:"mode"`
+	Modified   *time.Time `json:"modified"` // null for a stream
+	Method     string     `json:"method"`
+	Reason     string     `json:"reason"`
+}
+
+// shownSpace is what the checkpoint keeps in the store.
+type shownSpace struct {
+	Packs     int64 `json:"packs"`
+	Bytes     int64 `json:"bytes"`
+	DeadBytes int64 `json:"dead_bytes"`
 }
 
 // encoded is a value of metadata that is not text.
@@ -72,18 +82,22 @@ job's own metadata, and what the save took. With --json, metadata that is not te
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(shownOf(c.Info(), parts, metadata))
+			space, err := c.Space(ctx)
+			if err != nil {
+				return err
 			}
-			return a.showTable(c.Info(), parts, metadata)
+			if a.json {
+				return a.printJSON(shownOf(c.Info(), parts, metadata, space))
+			}
+			return a.showTable(c.Info(), parts, metadata, space)
 		})
 	})
 }
 
-func shownOf(info checkpoint.Info, parts []checkpoint.PartInfo, metadata map[string][]byte) shown {
+func shownOf(info checkpoint.Info, parts []checkpoint.PartInfo, metadata map[string][]byte, space checkpoint.Space) shown {
 	s := shown{
 		Checkpoint: info.Checkpoint, Job: info.Job, Epoch: info.Epoch, CommittedAt: info.CommittedAt, Bytes: info.Bytes,
-		NewBytes: info.NewBytes, StoredBytes: info.StoredBytes, Tags: tagsOf(info), Seconds: info.Duration.Seconds(),
+		NewBytes: info.NewBytes, MovedBytes: info.MovedBytes, StoredBytes: info.StoredBytes, Space: shownSpace{space.Packs, space.Bytes, space.Dead}, Tags: tagsOf(info), Seconds: info.Duration.Seconds(),
 		Requests: requestsOf(info.Requests), Metadata: map[string]any{}, Parts: []shownPart{},
 	}
 	for key, value := range metadata {
@@ -95,7 +109,7 @@ func shownOf(info checkpoint.Info, parts []checkpoint.PartInfo, metadata map[str
 	}
 	for _, p := range parts {
 		part := shownPart{
-			Name: p.Name, Kind: string(p.Kind), Bytes: p.Bytes, NewBytes: p.NewBytes, Chunks: p.Chunks, Mode: p.Mode.String(),
+			Name: p.Name, Kind: string(p.Kind), Bytes: p.Bytes, NewBytes: p.NewBytes, MovedBytes: p.MovedBytes, Chunks: p.Chunks, Mode: p.Mode.String(),
 			Method: p.Method, Reason: p.Reason,
 		}
 		if !p.Modified.IsZero() {
@@ -109,7 +123,7 @@ func shownOf(info checkpoint.Info, parts []checkpoint.PartInfo, metadata map[str
 // metadataShown bounds how much of one value people are shown; --json has all of it.
 const metadataShown = 100
 
-func (a *app) showTable(info checkpoint.Info, parts []checkpoint.PartInfo, metadata map[string][]byte) error {
+func (a *app) showTable(info checkpoint.Info, parts []checkpoint.PartInfo, metadata map[string][]byte, space checkpoint.Space) error {
 	tags := ""
 	if len(info.Tags) > 0 {
 		tags = ", tagged " + strings.Join(info.Tags, ", ")
@@ -119,6 +133,14 @@ func (a *app) showTable(info checkpoint.Info, parts []checkpoint.PartInfo, metad
 		humanBytes(info.Bytes), plural(info.Parts, "part"), humanBytes(info.NewBytes), humanBytes(info.StoredBytes),
 		humanDuration(info.Duration), requestsOf(info.Requests))
 	if err != nil {
+		return err
+	}
+	moved := ""
+	if info.MovedBytes > 0 {
+		moved = fmt.Sprintf("; %s were moved so that older ones could go", humanBytes(info.MovedBytes))
+	}
+	if err := a.printf("needs %s of %s: %s, of which %s are dead%s\n", humanBytes(space.Bytes-space.Dead), plural(space.Packs, "pack"), humanBytes(space.Bytes),
+		humanBytes(space.Dead), moved); err != nil {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
