@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -99,40 +100,45 @@ func (p *packer) chunk(ctx context.Context, ws *workspace, c *format.Compressor,
 
 // add places a frame in the open pack and returns the pack, and the frame's offset and length in it.
 func (p *packer) add(ctx context.Context, frame []byte, f format.PackFrame) (pack uint32, offset uint64, stored uint32, err error) {
+	if err := p.lockWithRoom(ctx, len(frame), f.Part.Name); err != nil {
+		return 0, 0, 0, err
+	}
+	cur := p.cur
+	offset, space := cur.Reserve(len(frame), f)
+	cur.placing.Add(1)
+	p.mu.Unlock()
+	defer cur.placing.Done()
+	cur.Place(space, frame, offset)
+	return cur.index, offset, uint32(len(space)), nil
+}
+
+// lockWithRoom returns with mu held and a pack open that has room for a frame of n bytes of a part; or with an error, and mu free.
+func (p *packer) lockWithRoom(ctx context.Context, n int, part []byte) error {
 	for {
 		p.mu.Lock()
 		if p.err != nil || p.closed {
-			err := p.err
+			err := cmp.Or(p.err, errAborted)
 			p.mu.Unlock()
-			if err == nil {
-				err = errAborted
-			}
-			return 0, 0, 0, err
+			return err
 		}
-		var full *openPack
-		if p.cur != nil {
-			if cur := p.cur; cur.Room(len(frame), f.Part.Name) <= len(cur.buf) {
-				offset, space := cur.Reserve(len(frame), f)
-				cur.placing.Add(1)
-				p.mu.Unlock()
-				defer cur.placing.Done()
-				cur.Place(space, frame, offset)
-				return cur.index, offset, uint32(len(space)), nil
-			}
-			full, p.cur = p.cur, nil
+		full := p.cur
+		if full.hasRoom(n, part) {
+			return nil
 		}
+		p.cur = nil
 		p.mu.Unlock()
-
 		if full != nil {
 			if err := p.upload(ctx, full); err != nil {
-				return 0, 0, 0, err
+				return err
 			}
 		}
 		if err := p.open(ctx); err != nil {
-			return 0, 0, 0, err
+			return err
 		}
 	}
 }
+
+func (o *openPack) hasRoom(n int, part []byte) bool { return o != nil && o.Room(n, part) <= len(o.buf) }
 
 // open starts a pack, unless another goroutine did while this one waited for its buffer.
 func (p *packer) open(ctx context.Context) error {
@@ -217,16 +223,27 @@ func (p *packer) addTable(ctx context.Context, ws *workspace, t *pendingTable) e
 	return p.placeTables(ctx, ws, batch)
 }
 
+// placeTables places a batch without a gap as far as packs allow, whoever else adds frames meanwhile.
 func (p *packer) placeTables(ctx context.Context, ws *workspace, batch []*pendingTable) error {
-	for _, t := range batch {
-		ws.frame, ws.scratch = format.AppendFrame(ws.frame[:0], t.content, ws.scratch, p.w.job.store.codec)
-		pack, offset, stored, err := p.add(ctx, ws.frame, t.what)
-		if err != nil {
+	for len(batch) > 0 {
+		if err := p.lockWithRoom(ctx, format.MaxFrame(len(batch[0].content)), batch[0].what.Part.Name); err != nil {
 			return err
 		}
-		t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = pack, offset, stored, uint32(t.what.Raw), t.what.Hash[:]
+		for len(batch) > 0 && p.cur.hasRoom(format.MaxFrame(len(batch[0].content)), batch[0].what.Part.Name) {
+			p.placeTable(ws, batch[0])
+			batch = batch[1:]
+		}
+		p.mu.Unlock()
 	}
 	return nil
+}
+
+// placeTable places a table for which there is room, with mu held.
+func (p *packer) placeTable(ws *workspace, t *pendingTable) {
+	ws.frame, ws.scratch = format.AppendFrame(ws.frame[:0], t.content, ws.scratch, p.w.job.store.codec)
+	offset, space := p.cur.Reserve(len(ws.frame), t.what)
+	p.cur.Place(space, ws.frame, offset)
+	t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = p.cur.index, offset, uint32(len(space)), uint32(t.what.Raw), t.what.Hash[:]
 }
 
 // finish places what is left and waits until everything is in the store. If all of it is one small pack, that pack is not sent but returned, to

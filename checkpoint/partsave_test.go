@@ -166,6 +166,29 @@ func TestSaveOfFewPagesIsThreeRequests(t *testing.T) {
 	}
 }
 
+// Another process needs few reads to know what the base has, although several workers wrote its tables: they lie together.
+func TestTablesLieTogether(t *testing.T) {
+	mem := memstore.New()
+	content := noise(3, 8*segmentSize)
+	dir := files{"db": content}.write(t, t.TempDir())
+	savedParts(t, openMem(t, mem), dir)
+	for round := range 2 {
+		for i := range 8 {
+			content[i*segmentSize+round*pageSize]++
+		}
+		files{"db": content}.write(t, dir)
+		info, part := savedParts(t, openMem(t, mem), dir)
+		if most := int64(3 + round); info.Requests.Get > most { // HEAD with the manifest; the tables, which two packs may share; their deltas
+			t.Errorf("round %d: %d reads, at most %d are needed", round, info.Requests.Get, most)
+		}
+		for i, s := range part("db").Segments {
+			if s.Delta == nil {
+				t.Errorf("round %d: segment %d has no delta", round, i)
+			}
+		}
+	}
+}
+
 // What a store compresses with, any other reads.
 func TestCompression(t *testing.T) {
 	text := bytes.Repeat([]byte("user=1234 state=active; "), 20_000)
