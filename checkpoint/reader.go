@@ -288,13 +288,15 @@ func (c *Checkpoint) rememberTable(m *format.Manifest, buf []byte, start uint64,
 	return content, nil
 }
 
-// neighbours are the stored tables around l in its pack without a gap, in order, up to tableWindow.
+// neighbours are the tables and deltas around l in its pack without a gap, in order, up to tableWindow.
 func neighbours(m *format.Manifest, l *format.Location) []*format.Location {
 	starts, ends := make(map[uint64]*format.Location), make(map[uint64]*format.Location)
 	for _, p := range m.Parts {
 		for _, s := range p.Segments {
-			if n := s.GetStored(); n != nil && n.Object == l.Object && n.Offset < l.Offset+tableWindow && l.Offset < n.Offset+tableWindow {
-				starts[n.Offset], ends[n.Offset+uint64(n.Stored)] = n, n
+			for _, n := range tablesOf(s) {
+				if n.Object == l.Object && n.Offset < l.Offset+tableWindow && l.Offset < n.Offset+tableWindow {
+					starts[n.Offset], ends[n.Offset+uint64(n.Stored)] = n, n
+				}
 			}
 		}
 	}
