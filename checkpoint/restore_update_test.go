@@ -26,9 +26,16 @@ func saveDir(t *testing.T, s *Store, dir string) *Checkpoint {
 // mustRestore restores and compares: names, content, modes and times are those of want.
 func mustRestore(t *testing.T, c *Checkpoint, dir, want string, o *RestoreOptions) RestoreReport {
 	t.Helper()
+	if o == nil {
+		o = &RestoreOptions{}
+	}
+	o.Progress = new(Progress)
 	report, err := c.RestoreDir(context.Background(), "", dir, o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if p := o.Progress; p.Bytes.Load() != report.Bytes || p.Total.Load() != report.Bytes || p.Parts.Load() != report.Parts {
+		t.Errorf("progress ends at %d of %d bytes, %d parts; restored were %d and %d", p.Bytes.Load(), p.Total.Load(), p.Parts.Load(), report.Bytes, report.Parts)
 	}
 	if d := readDir(t, want).diff(readDir(t, dir)); d != "" {
 		t.Error(d)

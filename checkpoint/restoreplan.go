@@ -96,8 +96,9 @@ func (p *planner) segment(ctx context.Context, t *target, i int, old *os.File) (
 		if missing, err = p.r.missing(ctx, old, t, off, length, table, false); err != nil {
 			return 0, err
 		}
-		p.r.kept.Add(int64(length) - total(missing))
 	}
+	kept := int64(length) - total(missing)
+	p.r.kept.Add(kept)
 	wants, zeros := wantsOf(t, off, table, packs, missing)
 	for _, z := range zeros {
 		if old != nil {
@@ -109,10 +110,10 @@ func (p *planner) segment(ctx context.Context, t *target, i int, old *os.File) (
 	if len(zeros) > 0 {
 		t.sparse.Store(true)
 	}
-	return int64(length) - total(missing) + total(zeros), p.put(ctx, wants)
+	return kept + total(zeros), p.put(ctx, wants)
 }
 
-// wantsOf lists what has to be read for the missing spans of a segment at offset off of its part, and those that are zeros.
+// wantsOf lists what has to be read for the missing spans of a segment at offset off of its part, and those that are zeros. It uses missing up.
 func wantsOf(t *target, off int64, table *format.Table, packs packs, missing []span) (wants []want, zeros []span) {
 	at := uint32(0) // where the extent starts in the segment
 	for row := range table.ExtentChunk {
