@@ -15,9 +15,9 @@ import (
 // chunkerBuffers are beyond the memory budget, like the workspaces of streams: see workers.extra.
 var chunkerBuffers = sync.Pool{New: func() any { b := make([]byte, chunkerBuffer); return &b }}
 
-// saveByContent reads r to its end and cuts it by its content. A chunk is referred to where the base's part has it, anywhere, or this part has had it just now.
-// Of another one, only those pages are packed that the base does not have at their place, unless those are the most of it; so a stream of pages that change in place
-// costs no more than by pages. With alone it is cut only: then the tables have no page hashes and are a fifteenth as large.
+// saveByContent reads r to its end and cuts it by its content. Of a chunk of which most pages are what the base has at their place, the
+// other pages are packed; so a stream of pages that change in place costs no more than by pages. Any other chunk is referred to where the base's part has it,
+// or this part has had it just now, and packed as a whole if neither has. With alone it is cut only: then the tables have no page hashes and are a fifteenth as large.
 func (w *Writer) saveByContent(ctx context.Context, part, was *format.Part, r io.Reader, alone bool) error {
 	ws, put := w.job.store.workers.extra()
 	defer put()
@@ -158,9 +158,6 @@ func (c *contentSaver) split(b []byte) ([]piece, error) {
 }
 
 func (c *contentSaver) begin(s *contentSegment, i int) error {
-	if err := c.known.moveTo(c.ctx, i); err != nil {
-		return err
-	}
 	// The pages that the other segment has collected are in the memory that this one will collect in.
 	if other := &c.open[(i+1)%2]; other.begun {
 		if err := other.flush(); err != nil {
@@ -178,18 +175,16 @@ func (c *contentSaver) whole(b []byte, pieces []piece) (chunk format.Chunk, err 
 		same += p.count(isSame)
 		moved += p.count(isMoved)
 	}
-	if same == len(b) || allZero(b) {
+	if same > len(b)/2 || allZero(b) {
 		c.stayed += uint64(same)
 		return chunk, nil
 	}
 	hash := format.Sum(b)
-	chunk, found, inVictim, err := c.known.find(c.ctx, hash)
+	chunk, found, inVictim, err := c.known.find(c.ctx, pieces[0].seg.number, hash)
 	switch {
 	case err != nil:
 	case found:
 		c.found += uint64(len(b))
-	case same >= len(b)/2:
-		c.stayed += uint64(same)
 	default:
 		if inVictim {
 			moved = len(b)

@@ -45,7 +45,7 @@ func newChunkIndex(w *Writer, was *format.Part) *chunkIndex {
 
 func indexKey(h format.Hash) uint64 { return binary.LittleEndian.Uint64(h[:]) }
 
-// moveTo makes sure that the index holds what it can around segment i.
+// moveTo makes sure that the index holds what it can around segment i. A stream that does not shift never gets here, and has no table read twice.
 func (x *chunkIndex) moveTo(ctx context.Context, i int) error {
 	if x.was == nil || x.hi == len(x.was.Segments) || (x.hi > 0 && i < (x.lo+x.hi)/2) {
 		return nil
@@ -57,6 +57,7 @@ func (x *chunkIndex) moveTo(ctx context.Context, i int) error {
 				delete(x.at, k)
 			}
 		}
+		x.hi = max(x.hi, x.lo)
 	}
 	for ; x.hi < len(x.was.Segments) && len(x.at) < x.limit; x.hi++ {
 		t, _, err := x.load(ctx, x.hi)
@@ -88,8 +89,12 @@ func (x *chunkIndex) load(ctx context.Context, i int) (*format.Table, packs, err
 	return x.table, x.packs, nil
 }
 
-// find returns the chunk with this content, its pack as the new manifest numbers it. moved: the base has it, in a pack that is being emptied.
-func (x *chunkIndex) find(ctx context.Context, hash format.Hash) (c format.Chunk, found, moved bool, err error) {
+// find returns the chunk with this content, its pack as the new manifest numbers it, for a stream in segment i. moved: the base has it, in a pack that is being
+// emptied.
+func (x *chunkIndex) find(ctx context.Context, i int, hash format.Hash) (c format.Chunk, found, moved bool, err error) {
+	if err := x.moveTo(ctx, i); err != nil {
+		return format.Chunk{}, false, false, err
+	}
 	at, ok := x.at[indexKey(hash)]
 	if !ok {
 		return format.Chunk{}, false, false, nil
