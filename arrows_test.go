@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"internal/objstore/storetest":   {"internal/objstore"},
 	"internal/objstore/transport":   {},
 	"internal/model":                {},
-	"cmd/tidemark":                  {".", "bench", "checkpoint", "credentials", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
+	"cmd/tidemark":                  {".", "bench", "checkpoint", "credentials", "credentials/azure", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
 	"cmd/tidemark/internal/demo":    {".", "checkpoint", "credentials", "emulator", "emulator/fakegcs"},
 }
 

@@ -165,3 +165,24 @@ func TestAmazonsChainFails(t *testing.T) {
 		}
 	})
 }
+
+// Keys are told by their source and so much of their name that one knows them again.
+func TestFindAWS(t *testing.T) {
+	clearAWS(t)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true") // this machine may be Amazon's
+	if found, err := credentials.FindAWS(t.Context()); found != nil {
+		t.Errorf("%+v, %v where nothing is named", found, err)
+	}
+	a := newAmazon(t)
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", a.URL+"/v2/credentials")
+	t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod-PLANTED")
+	found, err := credentials.FindAWS(t.Context())
+	if err != nil || found.KeyID != "…" || found.Region != "eu-west-1" || found.Expires.Year() < 2098 || !strings.Contains(found.Source, "Endpoint") {
+		t.Errorf("%+v, %v", found, err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE0042")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "PLANTED")
+	if found, err = credentials.FindAWS(t.Context()); err != nil || found.KeyID != "AKID…0042" || !found.Expires.IsZero() {
+		t.Errorf("%+v, %v", found, err)
+	}
+}

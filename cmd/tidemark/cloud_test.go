@@ -50,6 +50,9 @@ func startCloud(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name, value)
 	}
 	ts.Setenv("GS", cloud.ready.Stores[0])
+	if s3 := cloud.ready.S3; s3 != nil {
+		ts.Setenv("S3", s3.Stores[0])
+	}
 	ts.Setenv("NOBUCKET", "gs://no-such-bucket/flows?endpoint="+url.QueryEscape(cloud.ready.StorageURL))
 }
 

@@ -24,6 +24,7 @@ type cloudFlags struct {
 	storageServer             string
 	memory                    byteSize
 	rateLimit, allowRemote    bool
+	s3                        s3Flags
 }
 
 // cloudReady is the line that emulator prints once its servers answer.
@@ -33,6 +34,7 @@ type cloudReady struct {
 	OAuthURL    string            `json:"oauth_url"`
 	Stores      []string          `json:"stores"` // one per --bucket, ready to be used as STORE
 	Env         map[string]string `json:"env"`    // for programs that shall take it for the real cloud
+	S3          *s3Ready          `json:"s3,omitempty"`
 }
 
 func newEmulatorCommand(a *app) *cobra.Command {
@@ -60,6 +62,7 @@ Whoever reaches the servers gets tokens and data, so they listen on loopback unl
 	flags.Var(&f.memory, "memory", "how much of objects is kept, e.g. 512MiB (default 1GiB)")
 	flags.BoolVar(&f.rateLimit, "rate-limit", false, "answer 429 to a second write of an object within a second, as GCS does")
 	flags.StringVar(&f.storageServer, "storage-server", "tidemark", "tidemark or fake-gcs")
+	f.s3.register(flags)
 	flags.BoolVar(&f.allowRemote, "allow-remote", false, "allow addresses that other machines can reach")
 	cmd.RunE = a.action(func(ctx context.Context, _ []string) error { return a.runEmulator(ctx, f) })
 	return cmd
@@ -86,6 +89,7 @@ func (a *app) runEmulator(ctx context.Context, f cloudFlags) (err error) {
 		}
 		ready.Stores = append(ready.Stores, cloud.StoreURL(bucket, ""))
 	}
+	f.s3.describe(&ready, f.buckets)
 	if err := a.printJSON(ready); err != nil {
 		return err
 	}
@@ -112,7 +116,14 @@ func (f *cloudFlags) options() (*emulator.Options, error) {
 	switch f.storageServer {
 	case "tidemark":
 		opts.Storage = &emulator.StorageOptions{Memory: int64(f.memory), RateLimit: f.rateLimit}
+		var err error
+		if opts.Storage.S3, err = f.s3.options(); err != nil {
+			return nil, err
+		}
 	case "fake-gcs":
+		if f.s3.wanted() {
+			return nil, usagef("--s3 and --s3-key are for the storage server tidemark; fake-gcs does not speak S3")
+		}
 		if f.memory != 0 || f.rateLimit {
 			return nil, usagef("--memory and --rate-limit are for the storage server tidemark; fake-gcs has neither")
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,8 @@ type tokenReport struct {
 	ExpiresIn *float64              `json:"expires_in"` // null: nobody knows
 	Tried     []credentials.Attempt `json:"tried"`
 	Token     string                `json:"token,omitempty"`
+	AWS       *awsReport            `json:"aws,omitempty"`   // keys for s3:// stores, if anything names any
+	Azure     *azureReport          `json:"azure,omitempty"` // the same for azblob:// stores
 	Error     *errorBody            `json:"error,omitempty"`
 }
 
@@ -29,7 +30,8 @@ func newTokenCommand(a *app) *cobra.Command {
 		Use:   "token",
 		Short: "Tell where credentials come from, for whom, and how long they last",
 		Long: `Get a token, and tell where it comes from, for whom it is, how long it lasts, and which sources were passed over and
-why. The token itself is printed only with --reveal.`,
+why. The token itself is printed only with --reveal. It also tells which keys s3:// and azblob:// stores would use, where
+anything names some; never a secret of theirs.`,
 		Example: `  tidemark token
   tidemark token --json --scopes https://www.googleapis.com/auth/devstorage.read_only`,
 		Args: noArguments,
@@ -41,6 +43,7 @@ why. The token itself is printed only with --reveal.`,
 		if err != nil && interrupted(ctx) {
 			return err
 		}
+		report.lookForKeys(ctx)
 		if err != nil {
 			body := describe(ctx, err)
 			report.Error = &body
@@ -79,8 +82,7 @@ func lookForToken(ctx context.Context, scopes []string, reveal bool) (tokenRepor
 		return report, err
 	}
 	if expiry := token.Expiry(); !expiry.IsZero() {
-		left := math.Round(time.Until(expiry).Seconds()*1000) / 1000
-		report.ExpiresIn = &left
+		report.ExpiresIn = left(expiry)
 	}
 	if reveal {
 		report.Token = token.Value()
@@ -105,6 +107,7 @@ func (a *app) printToken(report tokenReport) error {
 	if report.Token != "" {
 		rows = append(rows, []string{"token", report.Token})
 	}
+	rows = append(rows, report.rows()...)
 	for _, attempt := range report.Tried {
 		rows = append(rows, []string{"passed over", attempt.Source + ": " + attempt.Reason})
 	}
