@@ -50,18 +50,15 @@ func (r *restorer) moveAll() error {
 			return r.c.localError("restore", fmt.Errorf("%s came into the directory meanwhile: %w", e.Name(), fs.ErrExist))
 		}
 	}
-	moved := make(map[string]bool)
+	var tops []string
+	seen := make(map[string]bool)
 	for _, t := range r.targets {
-		top, _, _ := strings.Cut(t.name, string(filepath.Separator))
-		if moved[top] {
-			continue
+		if top, _, _ := strings.Cut(t.name, string(filepath.Separator)); !seen[top] {
+			seen[top] = true
+			tops = append(tops, top)
 		}
-		if err := r.move(top); err != nil {
-			return r.c.targetError(t, err)
-		}
-		moved[top] = true
 	}
-	return nil
+	return r.c.localError("restore", r.moveTop(tops))
 }
 
 // mergeAll moves file by file between what is in the directory.

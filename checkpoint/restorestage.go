@@ -163,6 +163,22 @@ func (s *stage) move(name string) error {
 	return nil
 }
 
+// moveTop is move for many names of the top.
+func (s *stage) moveTop(names []string) error {
+	from, err := s.work.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = from.Close() }() // nothing was written to it
+	for _, name := range names {
+		if err := rename(from, s.lock, name); err != nil {
+			return err
+		}
+		s.placed = append(s.placed, name)
+	}
+	return nil
+}
+
 // takeBack removes everything that move has placed.
 func (s *stage) takeBack() {
 	for _, name := range slices.Backward(s.placed) {
