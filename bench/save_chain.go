@@ -60,6 +60,10 @@ func (o *SaveOptions) allCases() []saveCaseName {
 			all = append(all, saveCaseName{s.verb, s.name})
 		}
 	}
+	for _, st := range o.States {
+		all = append(all, saveCaseName{VerbSave, statePrefix + st.Name})
+	}
+	all = append(all, growthCases...)
 	return slices.DeleteFunc(all, func(c saveCaseName) bool { return !slices.Contains(o.Verbs, c.verb) })
 }
 
@@ -73,6 +77,12 @@ func (s *saveStage) groups() []group {
 		},
 		func(ctx context.Context, s *saveStage, cases []saveCaseName, r *SaveReport) error {
 			return s.chain(ctx, s.many(), cases, r)
+		},
+		func(ctx context.Context, s *saveStage, cases []saveCaseName, r *SaveReport) error {
+			return s.states(ctx, cases, r)
+		},
+		func(ctx context.Context, s *saveStage, cases []saveCaseName, r *SaveReport) error {
+			return s.growth(ctx, cases, r)
 		},
 	}
 }

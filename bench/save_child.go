@@ -51,8 +51,9 @@ func Child(savers []Saver) {
 type order struct {
 	Saver   string `json:"saver"`
 	Place   Place  `json:"place"`
-	Verb    string `json:"verb"` // open, save or restore
+	Verb    string `json:"verb"` // open, save, restore, commit or latest
 	Dir     string `json:"dir"`
+	Count   int    `json:"count,omitempty"`   // of commits; 0: one
 	Profile string `json:"profile,omitempty"` // file for a CPU profile
 }
 
@@ -135,6 +136,15 @@ func carryOut(ctx context.Context, savers []Saver, o order, session *Session) (_
 		return (*session).Save(ctx, o.Dir)
 	case VerbRestore:
 		return (*session).Restore(ctx, o.Dir)
+	case verbCommit, verbLatest:
+		h, ok := (*session).(historian)
+		if !ok {
+			break
+		}
+		if o.Verb == verbLatest {
+			return Outcome{}, h.Latest(ctx)
+		}
+		return Outcome{}, h.Commit(ctx, max(o.Count, 1))
 	}
 	return Outcome{}, fmt.Errorf("bench: there is no order %q", o.Verb)
 }

@@ -24,21 +24,13 @@ type CurvedBy struct {
 }
 
 func (c *Curve) table() table {
-	t := table{title: "growth: " + c.Name, about: c.About, header: []string{c.X}}
-	if len(c.Points) > 0 {
-		for _, s := range c.Points[0].Series {
-			t.header = append(t.header, s.Name, "CPU", "peak MiB", "requests", "sent MB", "read MB")
-		}
-	}
+	t := table{title: "growth: " + c.Name, about: c.About, header: []string{c.X, "", "wall", "CPU", "peak MiB", "anon", "requests", "sent MB", "read MB"}}
 	for _, p := range c.Points {
-		row := []string{p.Label}
 		for _, s := range p.Series {
 			m := s.Measure
-			total := m.CPU.total()
-			requests := int(m.Requests())
-			row = append(row, seconds(&m.Wall), seconds(&total), mib(m.Peak), count(&requests), megabytes(m.In), megabytes(m.Out))
+			total, requests := m.CPU.total(), int(m.Requests())
+			t.rows = append(t.rows, []string{p.Label, s.Name, seconds(&m.Wall), seconds(&total), mib(m.Peak), mib(m.Anon), count(&requests), megabytes(m.In), megabytes(m.Out)})
 		}
-		t.rows = append(t.rows, row)
 	}
 	if c.Note != "" {
 		t.notes = append(t.notes, c.Note)

@@ -73,7 +73,31 @@ func goals() []asked {
 				return 1 / own.Ratio, nil
 			}})
 	}
-	return gs
+	return append(gs,
+		asked{name: "peak RSS of " + small + " at four times the state", unit: "MiB", must: 64, atMost: true, figure: func(r *SaveReport) (float64, error) {
+			return r.atEnd("size", small+", save first", func(m *Measure) float64 { return float64(m.Peak) / (1 << 20) })
+		}},
+		asked{name: "requests of a commit at the longest history", unit: "requests", must: 2, atMost: true, figure: func(r *SaveReport) (float64, error) {
+			return r.atEnd("history", "commit", func(m *Measure) float64 { return float64(m.Requests()) })
+		}},
+		asked{name: "requests for the latest at the longest history", unit: "requests", must: 1, atMost: true, figure: func(r *SaveReport) (float64, error) {
+			return r.atEnd("history", "latest", func(m *Measure) float64 { return float64(m.Requests()) })
+		}})
+}
+
+// atEnd is a figure of a curve's last point.
+func (r *SaveReport) atEnd(curve, name string, of func(*Measure) float64) (float64, error) {
+	for _, c := range r.Curves {
+		if c.Name != curve || len(c.Points) == 0 {
+			continue
+		}
+		for _, s := range c.Points[len(c.Points)-1].Series {
+			if s.Name == name {
+				return of(&s.Measure), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("growth of the %s was not measured", curve)
 }
 
 // faster asks for a ratio of times.

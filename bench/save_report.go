@@ -12,6 +12,7 @@ type SaveReport struct {
 	Environment Environment  `json:"environment"`
 	Settings    SaveSettings `json:"settings"`
 	Savers      []SaverAbout `json:"contenders"`
+	Absent      []SaverAbout `json:"absent,omitempty"` // kinds of state that could not be had
 	Cases       []SaveCase   `json:"cases"`
 	Curves      []Curve      `json:"curves"`
 	Goals       []Goal       `json:"goals"`
@@ -43,7 +44,8 @@ type SaveCase struct {
 	Verb    string       `json:"verb"` // save or restore
 	Name    string       `json:"name"`
 	About   string       `json:"about"`
-	Delay   float64      `json:"delay_seconds"` // added to every storage request
+	Delay   float64      `json:"delay_seconds"`   // added to every storage request
+	Bytes   int64        `json:"bytes,omitempty"` // of the state, where it is not that of the settings
 	Results []SaveResult `json:"results"`
 }
 

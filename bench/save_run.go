@@ -17,6 +17,8 @@ import (
 type SaveOptions struct {
 	Savers []Saver // those there are; default [Savers]
 
+	States []State // kinds of state; default none
+
 	Only  []string // names of contenders to run; default all
 	Verbs []string // save, restore; default both
 	Cases []string // names of cases to run; a name that ends in * stands for all that begin so; default all
@@ -88,8 +90,9 @@ func (o *SaveOptions) withDefaults() (SaveOptions, error) {
 type saveStage struct {
 	SaveOptions
 	server  *process
-	dir     string // removed at the end
-	memory  int64  // of the server
+	cloud   serverAnswer // where its present store is
+	dir     string       // removed at the end
+	memory  int64        // of the server
 	present []*Saver
 	began   time.Time
 }

@@ -22,18 +22,32 @@ type seat struct {
 	job      *process // of a contender that is resident
 }
 
-// sit gives a contender a new store with so much added to each request, and prepares it.
-func (s *saveStage) sit(ctx context.Context, saver *Saver, delay time.Duration) (_ *seat, err error) {
-	var a serverAnswer
-	if err := s.server.tell(serverOrder{Do: serverFresh, Memory: s.memory}, &a); err != nil {
+// sit gives a contender a new store with so much added to each request.
+func (s *saveStage) sit(ctx context.Context, saver *Saver, delay time.Duration) (*seat, error) {
+	if err := s.server.tell(serverOrder{Do: serverFresh, Memory: s.memory}, &s.cloud); err != nil {
+		return nil, err
+	}
+	t, err := s.seatIn(ctx, saver, benchBucket)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.server.tell(serverOrder{Do: serverDelay, Delay: delay}, nil); err != nil {
+		return nil, errors.Join(err, t.leave())
+	}
+	return t, nil
+}
+
+// seatIn gives a contender a new bucket beside those of others, and prepares it.
+func (s *saveStage) seatIn(ctx context.Context, saver *Saver, bucket string) (_ *seat, err error) {
+	if err := s.server.tell(serverOrder{Do: serverBucket, Bucket: bucket}, nil); err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp(s.dir, "home-")
 	if err != nil {
 		return nil, err
 	}
-	t := &seat{stage: s, saver: saver, metadata: a.Metadata,
-		place: Place{Storage: a.Storage, Bucket: benchBucket, Scratch: scratch, Tools: s.toolsOf(saver)}}
+	t := &seat{stage: s, saver: saver, metadata: s.cloud.Metadata,
+		place: Place{Storage: s.cloud.Storage, Bucket: bucket, Scratch: scratch, Tools: s.toolsOf(saver)}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.leave())
@@ -68,7 +82,7 @@ func (s *saveStage) sit(ctx context.Context, saver *Saver, delay time.Duration) 
 			return nil, errors.New(a.Error)
 		}
 	}
-	return t, s.server.tell(serverOrder{Do: serverDelay, Delay: delay}, nil)
+	return t, nil
 }
 
 // role is the program that plays the part of a library's process.

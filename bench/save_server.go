@@ -19,6 +19,7 @@ const benchBucket = "bench"
 // The orders of the server's process.
 const (
 	serverFresh  = "fresh"  // an empty store
+	serverBucket = "bucket" // make a bucket in it
 	serverDelay  = "delay"  // make every storage request take longer
 	serverReset  = "reset"  // start counting
 	serverCounts = "counts" // what was counted since
@@ -27,6 +28,7 @@ const (
 type serverOrder struct {
 	Do     string        `json:"do"`
 	Memory int64         `json:"memory,omitempty"`
+	Bucket string        `json:"bucket,omitempty"`
 	Delay  time.Duration `json:"delay,omitempty"`
 }
 
@@ -84,10 +86,9 @@ func (s *storeServer) carryOut(o serverOrder) (a serverAnswer, err error) {
 			return a, err
 		}
 		s.store.rest.reset()
-		if err := s.cloud.CreateBucket(benchBucket); err != nil {
-			return a, err
-		}
 		return serverAnswer{Storage: s.cloud.StorageURL(), Metadata: s.cloud.MetadataHost()}, nil
+	case serverBucket:
+		return a, s.cloud.CreateBucket(o.Bucket)
 	case serverDelay:
 		if o.Delay == 0 {
 			return a, s.cloud.SetFaults()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -81,7 +82,7 @@ func (r *SaveReport) facts() [][2]string {
 
 func (r *SaveReport) legend() [][]string {
 	var rows [][]string
-	for _, c := range r.Savers {
+	for _, c := range slices.Concat(r.Savers, r.Absent) {
 		about := c.About
 		if c.Version != "" {
 			about += " (" + c.Version + ")"
@@ -162,6 +163,9 @@ func (c *SaveCase) table() table {
 	t := table{title: c.title(), about: c.About, header: []string{
 		"contender", "wall", "×", "CPU", "user", "system", "peak MiB", "anon", "sent MB", "read MB", "A", "B", "free", "unbilled", "$/1000", "rounds",
 	}}
+	if c.Bytes > 0 {
+		t.header = append(t.header, "sent %", "new %")
+	}
 	for _, r := range c.Results {
 		if len(r.Rounds) == 0 {
 			t.notes = append(t.notes, r.Saver+": not measured: "+shorten(r.Error))
@@ -180,6 +184,10 @@ func (c *SaveCase) table() table {
 			r.Saver, seconds(&m.Wall), times, seconds(&total), seconds(&m.CPU.User), seconds(&m.CPU.System), mib(m.Peak), mib(m.Anon), megabytes(m.In), megabytes(m.Out),
 			fmt.Sprint(m.ClassA), fmt.Sprint(m.ClassB), fmt.Sprint(m.Free), fmt.Sprint(m.Unbilled), figure(m.Dollars * 1000), fmt.Sprint(len(r.Rounds)),
 		})
+		if c.Bytes > 0 {
+			last := &t.rows[len(t.rows)-1]
+			*last = append(*last, percent(r.mean(func(m *Measure) int64 { return m.In }), c.Bytes), percent(r.mean(func(m *Measure) int64 { return m.Outcome.NewBytes }), c.Bytes))
+		}
 	}
 	return t
 }
@@ -198,4 +206,21 @@ func megabytes(n int64) string {
 		return fmt.Sprintf("%.4f", f)
 	}
 	return fmt.Sprintf("%.3g", f)
+}
+
+// percent is empty for nothing.
+func percent(part float64, whole int64) string {
+	if part == 0 || whole == 0 {
+		return ""
+	}
+	return figure(100 * part / float64(whole))
+}
+
+// mean is that of the rounds.
+func (r *SaveResult) mean(of func(*Measure) int64) float64 {
+	total := int64(0)
+	for i := range r.Rounds {
+		total += of(&r.Rounds[i])
+	}
+	return float64(total) / float64(max(len(r.Rounds), 1))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/tidemark-go/tidemark"
 	"github.com/tidemark-go/tidemark/checkpoint"
@@ -92,7 +94,10 @@ type tidemarkSession struct {
 }
 
 func (s *tidemarkSession) Save(ctx context.Context, dir string) (Outcome, error) {
-	fill := func(w *checkpoint.Writer) error { return w.AddDir("", dir) }
+	// What the names of the states mean. Cases A to D have no such files.
+	fill := func(w *checkpoint.Writer) error {
+		return w.AddDir("", dir, checkpoint.Immutable("**.sst"), checkpoint.Content("**.dump"))
+	}
 	if s.owner == nil {
 		info, err := s.store.Save(ctx, benchJob, fill, nil)
 		return outcomeOf(info), err
@@ -124,6 +129,37 @@ func (s *tidemarkSession) Restore(ctx context.Context, dir string) (Outcome, err
 	}
 	report, err := last.RestoreDir(ctx, "", dir, nil)
 	return Outcome{Bytes: report.Bytes}, err
+}
+
+// Commit commits checkpoints that hold a position and nothing else.
+func (s *tidemarkSession) Commit(ctx context.Context, n int) error {
+	for i := range n {
+		w, err := s.owner.Begin(ctx, nil)
+		if err != nil {
+			return err
+		}
+		w.SetMetadata("offset", strconv.AppendInt(nil, int64(i), 10))
+		if err := w.Add("window", strings.NewReader("a few bytes of state")); err != nil {
+			return errors.Join(err, w.Abort())
+		}
+		if _, err := w.Commit(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *tidemarkSession) Latest(ctx context.Context) error {
+	job, err := s.store.Job(benchJob)
+	if err != nil {
+		return err
+	}
+	last, err := job.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = last.Metadata(ctx)
+	return err
 }
 
 func (s *tidemarkSession) Close() error {

@@ -135,7 +135,7 @@ func (f *settings) token(ctx context.Context, progress io.Writer) (report, error
 
 func (f *settings) saves(ctx context.Context, progress io.Writer) (report, error) {
 	o := &bench.SaveOptions{
-		Savers: savers(), Only: names(f.only), Cases: names(f.cases), Verbs: names(f.bench),
+		Savers: savers(), States: states(), Only: names(f.only), Cases: names(f.cases), Verbs: names(f.bench),
 		Quick: f.quick, Repeat: f.repeat, Dir: f.dir, Profiles: f.profiles, Progress: progress,
 	}
 	if f.size != "" {
