@@ -115,7 +115,8 @@ func TestSealedFramesOfEveryCodec(t *testing.T) {
 				if got := testing.AllocsPerRun(20, func() { key.seal(space, f, 1<<33) }); got > 0 {
 					t.Errorf("sealing allocates %v times", got)
 				}
-				if got := testing.AllocsPerRun(20, func() { _, _ = DecodeFrame(dst, space, want, key) }); got > 0.5 {
+				// Under the race detector pools forget on purpose, and a decoder's workspace is made anew now and then.
+				if got := testing.AllocsPerRun(20, func() { _, _ = DecodeFrame(dst, space, want, key) }); got > 1 {
 					t.Errorf("%s of %d, codec %d: opening allocates %v times", name, n, c, got)
 				}
 			}
