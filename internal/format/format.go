@@ -16,7 +16,8 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// Version is the newest format version that this package reads, and the one that it writes.
+// Version is the newest format version that this package reads, and the one that it writes. Version 1 is frozen: testdata/golden/v1 says what its bytes
+// are, and no change of this package may make them mean something else.
 const Version = 1
 
 // Sizes of the format.

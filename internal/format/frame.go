@@ -107,11 +107,15 @@ func decodePayload(dst, frame []byte, raw int, offset uint64, key *FrameKey) ([]
 	default:
 		return nil, fmt.Errorf("%w: frame with codec %d", ErrNewer, c)
 	}
+	tag := tagSize
+	if key == nil {
+		tag = 0
+	}
+	if len(payload) < tag || len(payload) > raw+tag {
+		return nil, fmt.Errorf("%w: a payload of %d bytes for %d of content", ErrCorrupt, len(payload), raw)
+	}
 	if key == nil {
 		return decompress(dst, payload, c, raw)
-	}
-	if len(payload) < tagSize || len(payload) > raw+tagSize {
-		return nil, fmt.Errorf("%w: sealed frame of %d bytes for %d of content", ErrCorrupt, len(payload), raw)
 	}
 	w := workspaces.Get().(*workspace)
 	defer workspaces.Put(w)

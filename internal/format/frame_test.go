@@ -86,6 +86,7 @@ func TestFrameRules(t *testing.T) {
 		{"stored length", frame(CodecNone, longContent, longContent[1:]), 128, ErrCorrupt, "stored frame of 127"},
 		{"compressed length", frame(CodecSnappy, longContent, append([]byte{0x81}, longPayload[1:]...)), 128, ErrCorrupt, "does not decode to 128"},
 		{"bomb", bomb, 128, ErrCorrupt, "does not decode to 128"},
+		{"longer than its content", frame(CodecSnappy, longContent, append([]byte{0x80, 0x01, 0xfc, 0x7f}, append(bytes.Clone(longContent), 0, 0, 0, 0)...)), 128, ErrCorrupt, "a payload of 136 bytes for 128"},
 		{"cut", frame(CodecSnappy, longContent, longPayload[:9]), 128, ErrCorrupt, "compressed frame"},
 		{"copy from before the start", frame(CodecSnappy, longContent, []byte{0x80, 0x01, 0xfe, 0x01, 0x00, 0xfe, 0x01, 0x00}), 128, ErrCorrupt, "compressed frame"},
 		{"content", plain(bytes.Repeat([]byte{'b'}, 128)), 128, ErrCorrupt, "content hashes to"},
