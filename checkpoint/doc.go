@@ -13,6 +13,9 @@
 //	w.SetMetadata("offsets", offsets)
 //	info, err := w.Commit(ctx) // atomic, or it never happened
 //
+// State that lies in several processes is one checkpoint too: Writer.Assignment goes to the workers, Job.Join and Worker.Finish make handles there, Writer.AddHandle
+// takes them in. Schedule saves at intervals. Options.Keeper encrypts.
+//
 // What is promised: a committed checkpoint is there, whole, until it is retired; bytes may be missing (a typed error), never wrong; a
 // job has one owner who can commit; no operation trusts a clock with data. The protocol behind it is in docs/protocol.md.
 package checkpoint
