@@ -10,16 +10,16 @@ import (
 	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
 )
 
-// A hundred checkpoints of which only the newest is retained: what is in the store stays near twice the state, in few objects, whatever the
+// Eighty checkpoints of which only the newest is retained: what is in the store stays near twice the state, in few objects, whatever the
 // parts are saved by; and it comes back.
 func TestSavesEmptyOldPacks(t *testing.T) {
-	const size, rounds = 6 << 20, 100
+	const size, rounds = 4 << 20, 80
 	for name, tt := range map[string]struct {
 		opts []PartOption
 		next func(rnd *rand.Rand) func() []byte
 	}{
-		"pages":         {[]PartOption{Pages("*")}, func(rnd *rand.Rand) func() []byte { return someChanged(size, 45, rnd) }},
-		"in place":      {nil, func(rnd *rand.Rand) func() []byte { return someChanged(size, 45, rnd) }},
+		"pages":         {[]PartOption{Pages("*")}, func(rnd *rand.Rand) func() []byte { return someChanged(size, 40, rnd) }},
+		"in place":      {nil, func(rnd *rand.Rand) func() []byte { return someChanged(size, 40, rnd) }},
 		"shifting":      {nil, func(rnd *rand.Rand) func() []byte { return dump(size, rnd, 0.0003, true) }},
 		"content alone": {[]PartOption{Content("*")}, func(rnd *rand.Rand) func() []byte { return dump(size, rnd, 0.0003, true) }},
 	} {
