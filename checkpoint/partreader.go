@@ -173,7 +173,7 @@ func (r *PartReader) at(off uint64) ([]byte, error) {
 			continue
 		}
 		if e.Chunk == format.Zeros {
-			return make([]byte, min(uint64(e.Length)-in, readAhead)), nil
+			return zeroBytes[:min(uint64(e.Length)-in, uint64(len(zeroBytes)))], nil
 		}
 		if err := r.load(int(e.Chunk), off == uint64(r.last)); err != nil {
 			return nil, err

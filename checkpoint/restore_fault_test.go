@@ -200,6 +200,46 @@ func TestEveryReaderOfDeltas(t *testing.T) {
 	wantKind(t, err, ErrCorrupt)
 }
 
+// The deltas of many tables lie together, and are read together.
+func TestRequestsOfDeltas(t *testing.T) {
+	mem := memstore.New()
+	s := openMem(t, mem)
+	state := files{}
+	for i := range 24 {
+		state[fmt.Sprintf("f%02d", i)] = noise(uint64(i), 1<<20)
+	}
+	for range 2 {
+		mustSave(t, s, "j", state)
+		for name, b := range state {
+			state[name] = changed(b, 500_000)
+		}
+	}
+	c := mustFind(t, mustJob(t, openMem(t, mem), "j"), "latest")
+	m, err := c.manifest(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	deltas := 0
+	for _, p := range m.Parts {
+		for _, seg := range p.Segments {
+			if seg.Delta != nil {
+				deltas++
+			}
+		}
+	}
+	if deltas < 20 {
+		t.Fatalf("%d deltas: this tests nothing", deltas)
+	}
+	report, err := c.RestoreDir(context.Background(), "", t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 24 MiB in five packs, which hold the tables too; the pack of the change, read for deltas and for pages.
+	if report.Requests.Get > 20 {
+		t.Errorf("%d reads", report.Requests.Get)
+	}
+}
+
 func delta(m *format.Manifest) *format.Location {
 	for _, p := range m.Parts {
 		for _, s := range p.Segments {
