@@ -229,7 +229,7 @@ func (c *Cache) planFetch(p *plan, k *keeper, now time.Time) {
 	case now.Before(ready):
 		p.wait = min(p.wait, ready.Sub(now))
 	default:
-		c.pace.begin(now)
+		c.pace.begin(now, serving)
 		c.count.fetches++
 		p.fetch = k.takeOff()
 	}

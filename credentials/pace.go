@@ -54,6 +54,7 @@ type pace struct {
 	tries    int           // attempts since the backoff was last reset
 	fails    int           // of these, over and in vain
 	jitter   time.Duration // of firstGap
+	short    bool          // less than a minute was left of the token in hand at the first attempt
 	finals   int
 	last     *Error
 	finalAt  time.Time // when last became the answer for everybody; zero if it is a reason to go on
@@ -61,9 +62,10 @@ type pace struct {
 	asked    time.Time // nor before this, by the server's Retry-After
 }
 
-func (p *pace) begin(now time.Time) {
+// begin records an attempt. serving is the life of the token that is served meanwhile, 0 without one.
+func (p *pace) begin(now time.Time, serving time.Duration) {
 	if p.attempts == 0 || now.Sub(p.started) > episodeGap {
-		*p = pace{first: now, asked: p.asked, jitter: rand.N(firstJitter)}
+		*p = pace{first: now, asked: p.asked, jitter: rand.N(firstJitter), short: serving < time.Minute}
 	}
 	p.recent[p.attempts%len(p.recent)] = now
 	p.attempts++
@@ -129,13 +131,17 @@ func (p *pace) permitted(at time.Time, serving bool) time.Time {
 }
 
 // staleGap is the time between attempts while a token is served that had so much life left at the first of them.
-// There must be time for several, however short that is.
+// There must be time for several, however short that is; but what is left of a minute's attempts is not spent early,
+// or a recovery at its end would be noticed late.
 func (p *pace) staleGap(left time.Duration) time.Duration {
 	gap := firstGap + p.jitter
 	if p.tries > 1 {
 		gap = min(staleEvery<<min((p.tries-2)/staleAMinute, 10), loneCap)
 	}
-	return min(gap, max(left/6, lastChance))
+	if p.short || p.tries > staleLimit {
+		gap = min(gap, max(left/6, lastChance))
+	}
+	return gap
 }
 
 // ready is when the next attempt may start. A caller that has come to wait does not sit out a backoff that
