@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"runtime"
+	"sync"
 )
 
 const (
@@ -34,14 +35,17 @@ func divide(budget int64, processors int) shares {
 // buffers are those of packs in flight and of ranges read: a fixed number of one size, so that a save or restore waits instead of growing.
 type buffers struct {
 	size  int
-	free  chan []byte // holds nil for a buffer that was not needed yet
-	slabs *slabs      // what the others are made of
+	free  chan struct{} // a token for each buffer that may be taken
+	slabs *slabs        // what buffers are made of
+
+	mu   sync.Mutex
+	warm [][]byte // given back: taken first, so that a store that is fast takes less memory than it may
 }
 
 func newBuffers(size, n int) *buffers {
-	b := &buffers{size: size, free: make(chan []byte, n), slabs: new(slabs)}
+	b := &buffers{size: size, free: make(chan struct{}, n), slabs: new(slabs)}
 	for range n {
-		b.free <- nil
+		b.free <- struct{}{}
 	}
 	runtime.AddCleanup(b, (*slabs).release, b.slabs)
 	return b
@@ -50,14 +54,23 @@ func newBuffers(size, n int) *buffers {
 // get waits for a buffer of b.size bytes, to be given back by put. Its content is undefined.
 func (b *buffers) get(ctx context.Context) ([]byte, error) {
 	select {
-	case buf := <-b.free:
-		if buf == nil {
-			buf = b.slabs.allocate(b.size)
-		}
-		return buf[:b.size], nil
+	case <-b.free:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.warm) - 1; n >= 0 {
+		buf := b.warm[n]
+		b.warm = b.warm[:n]
+		return buf, nil
+	}
+	return b.slabs.allocate(b.size), nil
 }
 
-func (b *buffers) put(buf []byte) { b.free <- buf[:0:cap(buf)] }
+func (b *buffers) put(buf []byte) {
+	b.mu.Lock()
+	b.warm = append(b.warm, buf[:b.size])
+	b.mu.Unlock()
+	b.free <- struct{}{}
+}

@@ -26,7 +26,7 @@ type Options struct {
 	// the AWS environment; nil stands for connections of the store's own.
 	HTTPClient *http.Client
 	// MemoryBudget bounds, in bytes, what packs in flight and read buffers of this store hold together.
-	// Default 24 MiB, at least 16 MiB.
+	// Default 28 MiB, at least 16 MiB.
 	MemoryBudget int64
 	// Concurrency is how many requests the store has under way at first, all its saves and restores together. It grows up to four times that while
 	// there is more to send and the store answers as fast as before, and is halved whenever the store throttles. Default 4.
@@ -61,7 +61,10 @@ const (
 var codecs = map[Compression]format.Codec{"": format.CodecSnappy, CompressionNone: format.CodecNone, CompressionSnappy: format.CodecSnappy, CompressionZstd: format.CodecZstd}
 
 const (
-	defaultBudget      = 24 << 20
+	// defaultBudget keeps a process that has 31 MiB of code in memory, as importing this module costs, below 64 MiB while it saves; and its packs are large
+	// enough (6.3 MiB) for 1 % of 1 GiB to travel in one. On a store with a reply within milliseconds more makes nothing faster: 28 and 48 MiB are
+	// alike to 2 %, 16 MiB takes twice the requests.
+	defaultBudget      = 28 << 20
 	minBudget          = 16 << 20
 	defaultConcurrency = 4
 	defaultRetryFor    = 2 * time.Minute
