@@ -23,8 +23,8 @@ func loops() []bench.Saver {
 		loop("default", "cloud.google.com/go/storage, writers and readers with their default chunk size of 16 MiB, 8 files at once", func(c *storage.Client, p bench.Place) transport {
 			return sdk{c.Bucket(p.Bucket), storageChunk, 8}
 		}),
-		loop("chunk0", "the same with ChunkSize 0, one request for a file, 4 files at once", func(c *storage.Client, p bench.Place) transport {
-			return sdk{c.Bucket(p.Bucket), 0, 4}
+		loop("chunk0", "the same with ChunkSize 0, one request for a file, 8 files at once", func(c *storage.Client, p bench.Place) transport {
+			return sdk{c.Bucket(p.Bucket), 0, 8}
 		}),
 		transferManager(),
 		gocloud(),

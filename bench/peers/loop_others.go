@@ -19,14 +19,14 @@ import (
 
 // transferManager downloads with Google's transfer manager. It does not upload.
 func transferManager() bench.Saver {
-	s := loop("transfer", "cloud.google.com/go/storage/transfermanager, 4 workers, parts of 32 MiB; it only downloads", nil)
+	s := loop("transfer", "cloud.google.com/go/storage/transfermanager, 8 workers, parts of 32 MiB; it only downloads", nil)
 	s.Verbs = []string{bench.VerbRestore}
 	s.Open = func(ctx context.Context, p bench.Place) (bench.Session, error) {
 		client, err := newClient(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		return &transferSession{&loopSession{sdk{client.Bucket(p.Bucket), 0, 4}, client.Close}, client, p.Bucket}, nil
+		return &transferSession{&loopSession{sdk{client.Bucket(p.Bucket), 0, 8}, client.Close}, client, p.Bucket}, nil
 	}
 	return s
 }

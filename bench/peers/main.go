@@ -58,7 +58,8 @@ func savers() []bench.Saver {
 	return slices.Concat(own, []bench.Saver{rclone(), restic()}, loops())
 }
 
-func childIn(tools string) string { return filepath.Join(tools, "child") }
+// childIn is beside the directories of the contenders: one program is theirs together.
+func childIn(tools string) string { return filepath.Join(filepath.Dir(tools), "child") }
 
 // settings are the flags.
 type settings struct {
