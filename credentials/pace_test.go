@@ -35,14 +35,13 @@ func (o *outage) fails(int, time.Duration) error {
 func TestOutageWhileStale(t *testing.T) {
 	for name, failure := range map[string]error{"503": errDown, "hanging": errHang} {
 		t.Run(name, func(t *testing.T) {
-			for length := 600; length > 300; length -= 13 {
+			for i := range 48 {
+				length, life := 600-i*13, time.Hour
+				if i >= 24 { // a minute in a window that ends soon after: what is left of its attempts is not spent early
+					length, life = 600, 250*time.Second
+				}
 				synctest.Test(t, func(t *testing.T) {
 					var o outage
-					// Half of them with a window that ends soon after the outage: what is left of the minute is not spent early.
-					life := time.Hour
-					if length%2 == 1 {
-						life = 285 * time.Second
-					}
 					s := &server{life: life, renewBefore: 5 * time.Minute, latency: 2 * time.Millisecond, fails: o.fails}
 					c := New(s, nil)
 					defer closing(t, c)
