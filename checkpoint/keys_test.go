@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -389,19 +390,23 @@ func TestKeysAreAskedForOnce(t *testing.T) {
 	mem := memstore.New()
 	k := newTestKeeper(1)
 	mustSave(t, openSealed(t, mem, k), "j", secretState)
-	s := openSealed(t, mem, k)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			if _, err := mustFind(t, mustJob(t, s, "j"), "latest").Parts(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if k.decrypted != 1 {
-		t.Errorf("%d times", k.decrypted)
-	}
+	var s *Store
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowKeeper{Keeper: k.Keeper}
+		s = openSealed(t, mem, slow)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := mustFind(t, mustJob(t, s, "j"), "latest").Parts(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := slow.asked.Load(); n != 1 {
+			t.Errorf("%d times", n)
+		}
+	})
 	var key *format.DataKey
 	for _, key = range s.keyring.keys {
 	}
@@ -414,4 +419,33 @@ func TestKeysAreAskedForOnce(t *testing.T) {
 	if same, err := format.NewDataKey(key.Wrapped(), make([]byte, format.DataKeySize)); err != nil || *same != *key {
 		t.Error("the secret was not wiped")
 	}
+}
+
+// slowKeeper takes its time, so that everybody asks while the first waits.
+type slowKeeper struct {
+	Keeper
+	asked atomic.Int64
+}
+
+func (k *slowKeeper) Decrypt(ctx context.Context, b []byte) ([]byte, error) {
+	k.asked.Add(1)
+	if err := sleep(ctx, time.Second); err != nil {
+		return nil, err
+	}
+	return k.Keeper.Decrypt(ctx, b)
+}
+
+// The job was in the clear when the owner without a key read HEAD, and is encrypted when it writes.
+func TestEncryptionBeginsUnderAnAcquisition(t *testing.T) {
+	mem := memstore.New()
+	mustSave(t, openMem(t, mem.Peer()), "j", files{"a": []byte("1")})
+	peer, once := mem.Peer(), sync.Once{}
+	peer.SetFault(func(op memstore.Op) memstore.Outcome {
+		if isHeadPut(op) {
+			once.Do(func() { mustAcquire(t, openSealed(t, mem, newTestKeeper(1)), nil) })
+		}
+		return memstore.OK
+	})
+	_, err := openMem(t, peer).Acquire(context.Background(), "j", nil)
+	wantKind(t, err, ErrCredentials)
 }
