@@ -183,6 +183,23 @@ func TestUpdateMeetsOtherKinds(t *testing.T) {
 	}
 }
 
+// A directory that stands where a file belongs is somebody's: it is removed only when told so.
+func TestNoDirectoryIsReplacedByAFile(t *testing.T) {
+	s := openMem(t, memstore.New())
+	mustSave(t, s, "j", files{"x": {1}})
+	c := mustFind(t, mustJob(t, s, "j"), "latest")
+	for _, o := range []RestoreOptions{{Force: true}, {Update: true}} {
+		dir := files{"x/precious": {2}}.write(t, t.TempDir())
+		_, err := c.RestoreDir(context.Background(), "", dir, &o)
+		if err == nil || !strings.Contains(err.Error(), "is a directory") {
+			t.Errorf("%+v: %v", o, err)
+		}
+		if d := (files{"x/precious": {2}}).diff(readDir(t, dir)); d != "" {
+			t.Errorf("%+v: %s", o, d)
+		}
+	}
+}
+
 // Delete removes only what the pattern selects, and never without Update.
 func TestDeleteKeepsToItsPattern(t *testing.T) {
 	s := openMem(t, memstore.New())
