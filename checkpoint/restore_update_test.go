@@ -57,14 +57,14 @@ func copyDir(t *testing.T, from string) string {
 
 func TestUpdateFetchesOnlyWhatDiffers(t *testing.T) {
 	big := noise(1, 20<<20)
-	src := files{"big": big, "same": noise(2, 3<<20), "small": []byte("s"), "sub/x": noise(3, 400_000), "longer": noise(4, 500_000), "shorter": noise(5, 500_000),
+	src := files{"big": big, "same": noise(2, 3<<20), "small": []byte("s"), "tiny": []byte("new"), "sub/x": noise(3, 400_000), "longer": noise(4, 500_000), "shorter": noise(5, 500_000),
 		"gone": noise(6, 300_000), "holes": make([]byte, 2<<20), "empty": {}}.write(t, t.TempDir())
 	s := openMem(t, memstore.New())
 	c := saveDir(t, s, src)
 	dir := copyDir(t, src)
 	// What became of the state since: one page of a large file, lengths, contents, a file too many, one that is missing, holes that were written.
 	files{"big": changed(big, 9<<20), "longer": append(noise(4, 500_000), "more"...), "shorter": noise(5, 300_000), "stranger/y": {1},
-		"holes": changed(make([]byte, 2<<20), 1<<20), "empty": []byte("no more")}.write(t, dir)
+		"holes": changed(make([]byte, 2<<20), 1<<20), "empty": []byte("no more"), "tiny": []byte("old")}.write(t, dir)
 	if err := os.Remove(filepath.Join(dir, "gone")); err != nil {
 		t.Fatal(err)
 	}
