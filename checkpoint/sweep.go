@@ -111,7 +111,11 @@ func (d *deleter) finish() error {
 		return err
 	}
 	if d.first != nil {
-		return fmt.Errorf("%d objects could not be deleted, the others are; one of them: %w", d.report.FailedObjects, d.first)
+		objects := "objects"
+		if d.report.FailedObjects == 1 {
+			objects = "object"
+		}
+		return fmt.Errorf("%d %s could not be deleted, all others are: %w", d.report.FailedObjects, objects, d.first)
 	}
 	return nil
 }

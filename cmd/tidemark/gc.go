@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 	"github.com/tidemark-go/tidemark"
@@ -13,6 +15,7 @@ type collected struct {
 	Job            string   `json:"job"`
 	DeletedObjects int64    `json:"deleted_objects"`
 	DeletedBytes   int64    `json:"deleted_bytes"`
+	FailedObjects  int64    `json:"failed_objects"`
 	LiveObjects    int64    `json:"live_objects"`
 	LiveBytes      int64    `json:"live_bytes"`
 	PendingObjects int64    `json:"pending_objects"`
@@ -20,6 +23,8 @@ type collected struct {
 	Unknown        []string `json:"unknown"`
 	DryRun         bool     `json:"dry_run"`
 	Requests       requests `json:"requests"`
+
+	Error *errorBody `json:"error,omitempty"` // why objects could not be deleted
 }
 
 func newGCCommand(a *app) *cobra.Command {
@@ -29,7 +34,8 @@ func newGCCommand(a *app) *cobra.Command {
 		Short: "Delete what nothing can need again; safe beside running jobs",
 		Long: `Delete the objects of a job that nothing can need again: those of retired checkpoints and of saves that never
 committed. Safe at any time, beside running jobs and other collectors: it goes by names and the job's HEAD, not by age.
-Objects that tidemark did not name are reported and left alone.`,
+Objects that tidemark did not name are reported and left alone. If some cannot be deleted, all others are, and the exit
+code says why.`,
 		Example: `  tidemark gc file:///tmp/checkpoints --job orders --dry-run
   tidemark gc file:///tmp/checkpoints --job orders`,
 	}
@@ -38,33 +44,46 @@ Objects that tidemark did not name are reported and left alone.`,
 	return storeVerb(a, cmd, func(ctx context.Context, storeURL string, _ []string) error {
 		return a.withJob(ctx, storeURL, func(_ *tidemark.Store, job *checkpoint.Job) error {
 			report, err := job.Collect(ctx, &checkpoint.CollectOptions{DryRun: dryRun})
-			if err != nil {
+			if err != nil && report.FailedObjects == 0 {
 				return err
 			}
-			if a.json {
-				unknown := report.Unknown
-				if unknown == nil {
-					unknown = []string{}
-				}
-				return a.printJSON(collected{
-					Job: job.Name(), DeletedObjects: report.DeletedObjects, DeletedBytes: report.DeletedBytes,
-					LiveObjects: report.LiveObjects, LiveBytes: report.LiveBytes, PendingObjects: report.PendingObjects,
-					PendingBytes: report.PendingBytes, Unknown: unknown, DryRun: dryRun, Requests: requestsOf(report.Requests),
-				})
-			}
-			verb := "deleted"
-			if dryRun {
-				verb = "would delete"
-			}
-			err = a.printf("%s %s of job %s, %s; %s, %s live; %s of saves that may be under way\n", verb,
-				plural(report.DeletedObjects, "object"), job.Name(), humanBytes(report.DeletedBytes),
-				plural(report.LiveObjects, "object"), humanBytes(report.LiveBytes), plural(report.PendingObjects, "object"))
-			for _, object := range report.Unknown {
-				if err == nil {
-					err = a.printf("not tidemark's, left alone: %s\n", object)
-				}
-			}
-			return err
+			return errors.Join(err, a.printCollected(ctx, job.Name(), report, dryRun, err))
 		})
 	})
+}
+
+// printCollected tells what was done, also if objects could not be deleted for the reason failed.
+func (a *app) printCollected(ctx context.Context, job string, report checkpoint.CollectReport, dryRun bool, failed error) error {
+	if a.json {
+		result := collected{
+			Job: job, DeletedObjects: report.DeletedObjects, DeletedBytes: report.DeletedBytes, FailedObjects: report.FailedObjects,
+			LiveObjects: report.LiveObjects, LiveBytes: report.LiveBytes, PendingObjects: report.PendingObjects,
+			PendingBytes: report.PendingBytes, Unknown: report.Unknown, DryRun: dryRun, Requests: requestsOf(report.Requests),
+		}
+		if result.Unknown == nil {
+			result.Unknown = []string{}
+		}
+		if failed != nil {
+			body := describe(ctx, failed)
+			result.Error = &body
+		}
+		a.resultPrinted = true
+		return a.printJSON(result)
+	}
+	verb, failures := "deleted", ""
+	if dryRun {
+		verb = "would delete"
+	}
+	if report.FailedObjects > 0 {
+		failures = fmt.Sprintf("; %s could not be deleted", plural(report.FailedObjects, "object"))
+	}
+	err := a.printf("%s %s of job %s, %s%s; %s, %s live; %s of saves that may be under way\n", verb,
+		plural(report.DeletedObjects, "object"), job, humanBytes(report.DeletedBytes), failures,
+		plural(report.LiveObjects, "object"), humanBytes(report.LiveBytes), plural(report.PendingObjects, "object"))
+	for _, object := range report.Unknown {
+		if err == nil {
+			err = a.printf("not tidemark's, left alone: %s\n", object)
+		}
+	}
+	return err
 }
