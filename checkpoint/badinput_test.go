@@ -15,6 +15,7 @@ import (
 )
 
 func TestOpenRefusesBadURLs(t *testing.T) {
+	t.Setenv("AZURE_STORAGE_ACCOUNT", "")
 	for url, says := range map[string]string{
 		"":                                  "no scheme",
 		"bucket/prefix":                     "no scheme",
@@ -29,7 +30,10 @@ func TestOpenRefusesBadURLs(t *testing.T) {
 		"gs://b/p?endpoint=http://[::1":     "endpoint",
 		"http://b:secret-in-port/x":         "cannot be parsed",
 		"mem://x?endpoint=http://localhost": "no parameter",
-		"azblob://container/prefix":         `unknown scheme "azblob"`,
+		"abfs://container/prefix":           `unknown scheme "abfs"`,
+		"azblob://container/prefix":         "which storage account",
+		"azblob:///prefix":                  "needs a container",
+		"azblob://c/p?sas_token=secret":     `no parameter "sas_token"`,
 		"s3:///prefix":                      "needs a bucket",
 		"s3://b/p":                          "no name of a bucket",
 		"s3://bucket/p?profile=x":           `no parameter "profile"`,

@@ -191,7 +191,7 @@ func openError(storeURL string, err error) error {
 	} else if !errors.Is(err, checkpoint.ErrInvalid) && !errors.Is(err, checkpoint.ErrUnsupported) {
 		return fmt.Errorf("%s: %w", redactURL(storeURL), err)
 	}
-	hint := "a store is gs://bucket/prefix, s3://bucket/prefix, file:///dir or mem://name"
+	hint := "a store is gs://bucket/prefix, s3://bucket/prefix, azblob://container/prefix, file:///dir or mem://name"
 	if detail, ok := errors.AsType[*checkpoint.Error](err); ok {
 		hint = orElse(detail.Hint, hint)
 		if detail.Err != nil {

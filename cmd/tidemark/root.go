@@ -21,7 +21,7 @@ var verbs = []func(*app) *cobra.Command{
 
 const about = `Checkpoints of stream jobs on object stores.
 
-A store is a URL: gs://bucket/prefix, s3://bucket/prefix, file:///dir, mem://name. It is the argument STORE, or TIDEMARK_STORE.
+A store is a URL: gs://bucket/prefix, s3://bucket/prefix, azblob://container/prefix, file:///dir, mem://name. It is the argument STORE, or TIDEMARK_STORE.
 A job is --job NAME or TIDEMARK_JOB; a store with exactly one job needs none.
 A checkpoint C is a number, latest, a tag, or -2 for two before latest.`
 
