@@ -163,6 +163,6 @@ func (l *link) ask(at **link, addr string, request []byte, within time.Duration)
 
 func (l *link) close() {
 	if l != nil {
-		_ = l.Conn.Close() // nothing is left to send
+		_ = l.Close() // nothing is left to send
 	}
 }

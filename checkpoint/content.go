@@ -165,7 +165,7 @@ func (c *contentSaver) begin(s *contentSegment, i int) error {
 		}
 	}
 	s.begun, s.kinds, s.rows = true, s.kinds[:0], map[format.Hash]uint32{}
-	return s.segmentSaver.begin(i)
+	return s.begin(i)
 }
 
 // whole returns the chunk with content b that the part refers to, one of the base or a new one; none if its pages do better each for itself.
@@ -259,7 +259,7 @@ func (c *contentSaver) end(s *contentSegment, n int) error {
 		c.part.Chunks += uint64(len(s.table.ChunkPack))
 		return nil
 	}
-	saved, err := s.segmentSaver.end(n)
+	saved, err := s.end(n)
 	c.part.Segments = append(c.part.Segments, saved.segment)
 	s.count(c.part)
 	return err

@@ -58,7 +58,7 @@ func (c *Checkpoint) RestoreDir(ctx context.Context, prefix, dir string, opts *R
 	report := RestoreReport{Checkpoint: c.retained.Id.Checkpoint}
 	if o.Delete && !o.Update {
 		return report, &Error{Kind: ErrInvalid, Op: "restore", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint,
-			Err: errors.New("Delete without Update"), Hint: "removing what the checkpoint does not hold is part of an update only"}
+			Err: errors.New("option Delete without Update"), Hint: "removing what the checkpoint does not hold is part of an update only"}
 	}
 	m, err := c.manifest(ctx)
 	if err != nil {

@@ -32,7 +32,7 @@ func appendSpan(spans []span, off, n uint32) []span {
 // startFromLocal looks at the file that has the target's name in the directory. If it is equal, the target is unchanged; if not, it is copied to the stage, where what is good of it
 // serves. Nil without an error: there is nothing to start from.
 func (r *restorer) startFromLocal(ctx context.Context, t *target) (*os.File, error) {
-	if !r.merge || !(r.o.Update || r.found) {
+	if !r.merge || (!r.o.Update && !r.found) {
 		return nil, nil
 	}
 	st, err := r.root.Lstat(t.name)

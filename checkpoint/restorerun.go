@@ -121,7 +121,7 @@ func (r *restorer) mkdir(dir string) error {
 	if err := r.mkdir(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := r.work.Mkdir(dir, 0o755); err != nil && !(r.found && errors.Is(err, fs.ErrExist)) {
+	if err := r.work.Mkdir(dir, 0o755); err != nil && (!r.found || !errors.Is(err, fs.ErrExist)) {
 		return sameName(err, dir)
 	}
 	r.dirs[dir] = true

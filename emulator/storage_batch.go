@@ -117,8 +117,9 @@ func (b *batchReply) writeTo(w io.Writer) {
 	if b.status != http.StatusNoContent {
 		b.header.Set("Content-Length", fmt.Sprint(b.body.Len()))
 	}
-	fmt.Fprintf(w, "HTTP/1.1 %d %s\r\n", b.status, http.StatusText(b.status))
-	_ = b.header.Write(w) // nothing but memory is written to
+	// Nothing but memory is written to.
+	_, _ = fmt.Fprintf(w, "HTTP/1.1 %d %s\r\n", b.status, http.StatusText(b.status))
+	_ = b.header.Write(w)
 	_, _ = io.WriteString(w, "\r\n")
 	_, _ = w.Write(b.body.Bytes())
 	_, _ = io.WriteString(w, "\r\n")

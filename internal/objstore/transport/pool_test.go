@@ -240,7 +240,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.RoundTrip(leaked); err != nil { //nolint:bodyclose // the leak is what is tested
+	if _, err := p.RoundTrip(leaked); err != nil { // the leak is what is tested
 		t.Fatal(err)
 	}
 	failed := make(chan error, 2)
