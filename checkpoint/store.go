@@ -94,7 +94,7 @@ type Store struct {
 }
 
 // Open opens a store by its URL: gs://bucket/prefix[?endpoint=URL], s3://bucket/prefix[?endpoint=URL&region=NAME],
-// file:///dir, mem://name. It sends no request.
+// azblob://container/prefix[?endpoint=URL&storage_account=NAME], file:///dir, mem://name. It sends no request.
 func Open(ctx context.Context, storeURL string, opts *Options) (*Store, error) {
 	o := withDefaults(opts)
 	s, doubtful, err := openURL(ctx, storeURL, &o)
