@@ -107,7 +107,7 @@ func (r *restorer) fetch(ctx context.Context) (err error) {
 
 // read fetches one run, verifies each frame as it arrives and writes it where it belongs.
 func (r *restorer) read(ctx context.Context, run []want) (err error) {
-	w := &fileWriter{r: r}
+	w := &fileWriter{r: r, dir: directory{work: r.work}}
 	defer func() {
 		if cerr := w.close(); err == nil {
 			err = cerr
@@ -124,6 +124,7 @@ func (r *restorer) read(ctx context.Context, run []want) (err error) {
 // fileWriter is the files that one stream has open, the one used last at the end.
 type fileWriter struct {
 	r    *restorer
+	dir  directory
 	open []heldFile
 }
 
@@ -153,7 +154,7 @@ func (w *fileWriter) writeTo(t *target, b []byte, off int64) error {
 			return err
 		}
 	}
-	whole, err := w.r.done(t, f, int64(len(b)))
+	whole, err := w.r.done(t, f, &w.dir, int64(len(b)))
 	if err == nil && whole {
 		err = w.drop(len(w.open) - 1)
 	}
@@ -174,7 +175,7 @@ func (w *fileWriter) file(t *target) (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, err := w.r.openNew(t)
+	f, err := w.r.openNew(t, &w.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +197,7 @@ func (w *fileWriter) close() (err error) {
 			err = w.r.c.targetError(t, cerr)
 		}
 	}
+	w.dir.close()
 	return err
 }
 

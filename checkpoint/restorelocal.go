@@ -31,7 +31,7 @@ func appendSpan(spans []span, off, n uint32) []span {
 
 // startFromLocal looks at the file that has the target's name in the directory. If it is equal, the target is unchanged; if not, it is copied to the stage, where what is good of it
 // serves. Nil without an error: there is nothing to start from.
-func (r *restorer) startFromLocal(ctx context.Context, t *target) (*os.File, error) {
+func (r *restorer) startFromLocal(ctx context.Context, t *target, in *directory) (*os.File, error) {
 	if !r.merge || (!r.o.Update && !r.found) {
 		return nil, nil
 	}
@@ -62,7 +62,7 @@ func (r *restorer) startFromLocal(ctx context.Context, t *target) (*os.File, err
 	if st.Size() == 0 || t.part.Size == 0 {
 		return nil, nil
 	}
-	f, err := r.openNew(t)
+	f, err := r.openNew(t, in)
 	if err != nil {
 		return nil, err
 	}

@@ -54,14 +54,16 @@ func (r *restorer) plan(ctx context.Context, runs chan<- []want) error {
 
 // target plans one file.
 func (p *planner) target(ctx context.Context, t *target) error {
+	in := &directory{work: p.r.work}
+	defer in.close()
 	var old *os.File
 	if p.r.staged[t.name] {
-		f, err := p.r.openNew(t)
+		f, err := p.r.openNew(t, in)
 		if err != nil {
 			return err
 		}
 		old = f
-	} else if f, err := p.r.startFromLocal(ctx, t); err != nil || t.unchanged {
+	} else if f, err := p.r.startFromLocal(ctx, t, in); err != nil || t.unchanged {
 		return err
 	} else {
 		old = f
@@ -80,7 +82,7 @@ func (p *planner) target(ctx context.Context, t *target) error {
 	if have == 0 && t.part.Size > 0 {
 		return nil
 	}
-	_, err := p.r.done(t, old, have)
+	_, err := p.r.done(t, old, in, have)
 	return err
 }
 
