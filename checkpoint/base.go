@@ -18,7 +18,8 @@ type base struct {
 
 	load     chan struct{} // one token: the first to need the manifest reads it, others wait under their own context
 	manifest *format.Manifest
-	damage   error  // why it cannot serve; the save is a full one then, and says so
+	damage   error // why it cannot serve; the save is a full one then, and says so
+	runs     map[*format.Location]*tableRun
 	victims  []bool // by object of the manifest: packs that the save empties; see compact.go
 }
 
@@ -53,6 +54,7 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 		b.manifest = m
 		if m != nil {
 			b.victims = victims(m, b.retained.ManifestSize)
+			b.runs = tableRuns(m, uint64(b.job.store.tables.limit), uint64(b.job.store.buffers.size))
 		}
 	}
 	if errors.Is(b.damage, errInTheClear) {

@@ -22,11 +22,11 @@ type shares struct {
 	packs    int // buffers of packSize
 }
 
-// divide gives a sixth of the budget to the workers and a fifth to tables, which for the default is what 1 GiB of state needs, keeps tableBatch for the tables on
+// divide gives a sixth of the budget to the workers and a fifth to tables, which for the default is what 1 GiB of state needs, keeps tableSlack for the tables on
 // their way to the store, and makes packs of the rest: at least three, so that one is filled while another is on its way and a third waits for its reply.
 func divide(budget int64, processors int) shares {
 	s := shares{workers: min(processors, maxWorkers, max(1, int(budget/6)/workspaceSize)), tables: int(min(budget/5, maxCachedTables))}
-	rest := int(budget) - s.workers*workspaceSize - s.tables - tableBatch
+	rest := int(budget) - s.workers*workspaceSize - s.tables - tableSlack
 	s.packSize = min(maxPackSize, max(minPackSize, rest/3)) &^ (4<<10 - 1)
 	s.packs = rest / s.packSize
 	return s
@@ -58,14 +58,28 @@ func (b *buffers) get(ctx context.Context) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	return b.take(), nil
+}
+
+// idle returns a buffer if one is free.
+func (b *buffers) idle() ([]byte, bool) {
+	select {
+	case <-b.free:
+		return b.take(), true
+	default:
+		return nil, false
+	}
+}
+
+func (b *buffers) take() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n := len(b.warm) - 1; n >= 0 {
 		buf := b.warm[n]
 		b.warm = b.warm[:n]
-		return buf, nil
+		return buf
 	}
-	return b.slabs.allocate(b.size), nil
+	return b.slabs.allocate(b.size)
 }
 
 func (b *buffers) put(buf []byte) {

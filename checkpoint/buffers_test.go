@@ -16,7 +16,7 @@ func TestBudgetIsKept(t *testing.T) {
 	for budget := int64(minBudget); budget <= 1<<30; budget += 1 << 20 {
 		for _, processors := range []int{1, 2, 8, 128} {
 			s := divide(budget, processors)
-			sum := int64(s.workers*workspaceSize + s.tables + tableBatch + s.packs*s.packSize)
+			sum := int64(s.workers*workspaceSize + s.tables + tableSlack + s.packs*s.packSize)
 			if sum > budget || s.packs < 2 || s.workers < 1 || s.packSize < minPackSize || s.tables < 1<<20 {
 				t.Fatalf("budget %d, %d processors: %+v, %d bytes", budget, processors, s, sum)
 			}

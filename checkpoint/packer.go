@@ -13,8 +13,8 @@ import (
 const (
 	// embedLimit is the largest pack that travels inside the manifest: up to here the bytes cost less than a request of their own.
 	embedLimit = 256 << 10
-	// tableBatch is how many bytes of tables are held back before they go into packs: together, so that the next save reads them with few requests.
-	tableBatch = 1 << 20
+	// tableSlack is memory for tables that are held back when the cache has let go of them.
+	tableSlack = 1 << 20
 	// mostSlots is how many times Options.Concurrency a store may come to allow; that bound is the store's own, and packs are bounded by memory.
 	mostSlots = 4
 )
@@ -210,23 +210,28 @@ func (p *packer) setErr(err error) {
 	p.w.cancel(err) // the save cannot succeed any more: stop what is still reading
 }
 
-// addTable holds a table back until a batch of them is placed.
+// addTable holds a table back until a batch of them is placed: together, so that the next save reads them with few requests. What is held is in the table
+// cache, too, so a batch as large as that costs no memory.
 func (p *packer) addTable(ctx context.Context, ws *workspace, t *pendingTable) error {
 	p.mu.Lock()
 	p.tables = append(p.tables, t)
 	p.held += len(t.content)
 	var batch []*pendingTable
-	if p.held >= tableBatch {
+	if p.held >= int(p.w.job.store.tables.limit) {
 		batch, p.tables, p.held = p.tables, nil, 0
 	}
 	p.mu.Unlock()
 	return p.placeTables(ctx, ws, batch)
 }
 
-// placeTables places a batch without a gap as far as packs allow, whoever else adds frames meanwhile.
+// placeTables places a batch without a gap as far as packs allow, whoever else adds frames meanwhile. A batch that fits into one pack goes into one.
 func (p *packer) placeTables(ctx context.Context, ws *workspace, batch []*pendingTable) error {
 	for len(batch) > 0 {
-		if err := p.lockWithRoom(ctx, format.MaxFrame(len(batch[0].content)), batch[0].what.Part.Name); err != nil {
+		room := format.MaxFrame(len(batch[0].content))
+		if all := roomFor(batch); all <= p.w.job.store.buffers.size-emptyPack {
+			room = all
+		}
+		if err := p.lockWithRoom(ctx, room, batch[0].what.Part.Name); err != nil {
 			return err
 		}
 		for len(batch) > 0 && p.cur.hasRoom(format.MaxFrame(len(batch[0].content)), batch[0].what.Part.Name) {
@@ -237,6 +242,17 @@ func (p *packer) placeTables(ctx context.Context, ws *workspace, batch []*pendin
 	}
 	return nil
 }
+
+// roomFor is at most what a batch takes in a pack, its entries in the pack's index included.
+func roomFor(batch []*pendingTable) (n int) {
+	for _, t := range batch {
+		n += format.MaxFrame(len(t.content)) + format.MaxEntry(t.what.Part.Name)
+	}
+	return n
+}
+
+// emptyPack is more than a pack without frames takes.
+const emptyPack = 4 << 10
 
 // placeTable places a table for which there is room, with mu held.
 func (p *packer) placeTable(ws *workspace, t *pendingTable) {

@@ -24,7 +24,13 @@ func (w *Writer) baseSegment(ctx context.Context, was *format.Part, i int) (b *b
 		return nil, false, nil
 	}
 	s, length := was.Segments[i], format.SegmentLength(was, i)
-	t, packs, err := w.base.table(ctx, w.base.manifest, s, length)
+	var (
+		t     *format.Table
+		packs packs
+	)
+	if err = w.base.loadTables(ctx, s); err == nil {
+		t, packs, err = w.base.table(ctx, w.base.manifest, s, length)
+	}
 	if err != nil {
 		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrRetired) {
 			return nil, true, nil

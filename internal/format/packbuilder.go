@@ -44,6 +44,9 @@ const (
 	partOverhead = 32
 )
 
+// MaxEntry is how much a pack grows at most by a frame for a part of this name, beside the frame.
+func MaxEntry(name []byte) int { return entrySize + partOverhead + len(name) + tagSize }
+
 // Room is how many bytes the pack's object has or would have, with one more frame of n bytes for a part of this name.
 func (p *PackBuilder) Room(n int, name []byte) int {
 	size := len(p.buf) + len(p.entries) + len(p.parts) + packTrailerSize + n
