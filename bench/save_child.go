@@ -53,8 +53,11 @@ type order struct {
 	Place   Place  `json:"place"`
 	Verb    string `json:"verb"` // open, save, restore, commit or latest
 	Dir     string `json:"dir"`
-	Count   int    `json:"count,omitempty"`   // of commits; 0: one
+	Count   int    `json:"count,omitempty"`   // of commits, 0: one; of checkpoints to keep, 0: all
+	Tag     string `json:"tag,omitempty"`     // for the first of them
 	Profile string `json:"profile,omitempty"` // file for a CPU profile
+
+	Shares *shares `json:"shares,omitempty"` // to a crew
 }
 
 // answer is its reply.
@@ -62,7 +65,8 @@ type answer struct {
 	Error   string  `json:"error,omitempty"`
 	Outcome Outcome `json:"outcome"`
 	Memory  memory  `json:"memory"`
-	CPU     cpu     `json:"cpu"` // of this order alone
+	CPU     cpu     `json:"cpu"`              // of this order alone
+	Handle  []byte  `json:"handle,omitempty"` // of a crew: an assignment, or a handle
 }
 
 // memory is what a process holds, in bytes, as Linux tells it; zero elsewhere.
@@ -89,9 +93,9 @@ func serveSaver(savers []Saver, in io.Reader, out io.Writer) (err error) {
 		} else if err != nil {
 			return fmt.Errorf("bench: read an order: %w", err)
 		}
-		var a answer
 		before := ownCPU()
-		if a.Outcome, err = carryOut(ctx, savers, o, &session); err != nil {
+		a, err := carryOut(ctx, savers, o, &session)
+		if err != nil {
 			a.Error = err.Error()
 		}
 		a.CPU = ownCPU().minus(before)
@@ -103,14 +107,14 @@ func serveSaver(savers []Saver, in io.Reader, out io.Writer) (err error) {
 	}
 }
 
-func carryOut(ctx context.Context, savers []Saver, o order, session *Session) (_ Outcome, err error) {
+func carryOut(ctx context.Context, savers []Saver, o order, session *Session) (a answer, err error) {
 	if o.Profile != "" {
 		f, err := os.Create(o.Profile)
 		if err != nil {
-			return Outcome{}, err
+			return a, err
 		}
 		if err := pprof.StartCPUProfile(f); err != nil {
-			return Outcome{}, errors.Join(err, f.Close())
+			return a, errors.Join(err, f.Close())
 		}
 		defer func() {
 			pprof.StopCPUProfile()
@@ -119,34 +123,45 @@ func carryOut(ctx context.Context, savers []Saver, o order, session *Session) (_
 	}
 	i := indexOfSaver(savers, o.Saver)
 	if i < 0 || savers[i].Open == nil {
-		return Outcome{}, fmt.Errorf("bench: this process has no contender %q", o.Saver)
+		return a, fmt.Errorf("bench: this process has no contender %q", o.Saver)
 	}
 	if o.Verb == VerbPrepare {
-		return Outcome{}, savers[i].Prepare(ctx, o.Place)
+		return a, savers[i].Prepare(ctx, o.Place)
 	}
 	if *session == nil {
 		if *session, err = savers[i].Open(ctx, o.Place); err != nil {
-			return Outcome{}, err
+			return a, err
 		}
 	}
 	switch o.Verb {
 	case verbOpen:
-		return Outcome{}, nil
+		return a, nil
 	case VerbSave:
-		return (*session).Save(ctx, o.Dir)
+		a.Outcome, err = (*session).Save(ctx, o.Dir)
+		return a, err
 	case VerbRestore:
-		return (*session).Restore(ctx, o.Dir)
-	case verbCommit, verbLatest:
-		h, ok := (*session).(historian)
-		if !ok {
-			break
+		a.Outcome, err = (*session).Restore(ctx, o.Dir)
+		return a, err
+	case verbOwn, verbCommit, verbLatest:
+		if h, ok := (*session).(historian); ok {
+			return a, makeHistory(ctx, h, o)
 		}
-		if o.Verb == verbLatest {
-			return Outcome{}, h.Latest(ctx)
+	case verbBegin, verbShare, verbGather:
+		if c, ok := (*session).(crew); ok {
+			return a, carryOutShares(ctx, c, o, &a)
 		}
-		return Outcome{}, h.Commit(ctx, max(o.Count, 1))
 	}
-	return Outcome{}, fmt.Errorf("bench: there is no order %q", o.Verb)
+	return a, fmt.Errorf("bench: there is no order %q", o.Verb)
+}
+
+func makeHistory(ctx context.Context, h historian, o order) error {
+	switch o.Verb {
+	case verbOwn:
+		return h.Own(ctx, o.Count)
+	case verbCommit:
+		return h.Commit(ctx, max(o.Count, 1), o.Tag)
+	}
+	return h.Latest(ctx)
 }
 
 // ownMemory reads a process's status file; "self" is this process.

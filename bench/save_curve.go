@@ -1,5 +1,7 @@
 package bench
 
+import "slices"
+
 // Curve is how a cost grows.
 type Curve struct {
 	Name   string       `json:"name"`
@@ -25,11 +27,21 @@ type CurvedBy struct {
 
 func (c *Curve) table() table {
 	t := table{title: "growth: " + c.Name, about: c.About, header: []string{c.X, "", "wall", "CPU", "peak MiB", "anon", "requests", "sent MB", "read MB"}}
+	handles := slices.ContainsFunc(c.Points, func(p CurvePoint) bool {
+		return slices.ContainsFunc(p.Series, func(s CurvedBy) bool { return s.Measure.Handles > 0 })
+	})
+	if handles {
+		t.header = append(t.header, "handles kB")
+	}
 	for _, p := range c.Points {
 		for _, s := range p.Series {
 			m := s.Measure
 			total, requests := m.CPU.total(), int(m.Requests())
 			t.rows = append(t.rows, []string{p.Label, s.Name, seconds(&m.Wall), seconds(&total), mib(m.Peak), mib(m.Anon), count(&requests), megabytes(m.In), megabytes(m.Out)})
+			if handles {
+				last := &t.rows[len(t.rows)-1]
+				*last = append(*last, kilobytes(m.Handles))
+			}
 		}
 	}
 	if c.Note != "" {

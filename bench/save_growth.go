@@ -7,27 +7,25 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 )
 
 // The cases that grow.
 const (
-	growthSize    = "growth-size"
-	growthFiles   = "growth-files"
-	growthHistory = "growth-history"
+	growthSize     = "growth-size"
+	growthFiles    = "growth-files"
+	growthHistory  = "growth-history"
+	growthRetained = "growth-retained"
+	growthWorkers  = "growth-workers"
 )
 
-var growthCases = []saveCaseName{{VerbSave, growthSize}, {VerbSave, growthFiles}, {VerbSave, growthHistory}}
-
-// historyTime is how long checkpoints are committed for the history to grow. Where it ends, the curve ends, and says so.
-const historyTime = 60 * time.Second
+var growthCases = []saveCaseName{{VerbSave, growthSize}, {VerbSave, growthFiles}, {VerbSave, growthHistory}, {VerbSave, growthRetained}, {VerbSave, growthWorkers}}
 
 // growth draws the curves that were asked for.
 func (s *saveStage) growth(ctx context.Context, cases []saveCaseName, r *SaveReport) error {
 	for _, g := range []struct {
 		name string
 		draw func(context.Context) (Curve, error)
-	}{{growthSize, s.growSize}, {growthFiles, s.growFiles}, {growthHistory, s.growHistory}} {
+	}{{growthSize, s.growSize}, {growthFiles, s.growFiles}, {growthHistory, s.growHistory}, {growthRetained, s.growRetained}, {growthWorkers, s.growWorkers}} {
 		if !slices.Contains(cases, saveCaseName{VerbSave, g.name}) {
 			continue
 		}
@@ -106,65 +104,4 @@ func (s *saveStage) grown(ctx context.Context, d dataset, savers []*Saver, steps
 	}
 	s.say("growth: %s in %d files", mebibytes(d.bytes()), d.files)
 	return p, nil
-}
-
-// historian is a [Session] that can make history.
-type historian interface {
-	// Commit commits n checkpoints of a few bytes.
-	Commit(ctx context.Context, n int) error
-	// Latest finds the newest checkpoint and reads what it says of itself.
-	Latest(ctx context.Context) error
-}
-
-// The orders to a historian.
-const (
-	verbCommit = "commit"
-	verbLatest = "latest"
-)
-
-// growHistory commits more and more checkpoints, all of them retained, and measures one more commit and the reading of the latest by a new process.
-func (s *saveStage) growHistory(ctx context.Context) (c Curve, err error) {
-	c = Curve{Name: "history", X: "checkpoints", About: "all checkpoints retained: one more commit of a few bytes by the job's owner, and Latest with its metadata in a new process"}
-	jobs, fresh := s.own(resident), s.own(subject)
-	if len(jobs) == 0 || len(fresh) == 0 {
-		c.Note = "not drawn: it needs " + resident + " and " + subject
-		return c, nil
-	}
-	t, err := s.sit(ctx, jobs[0], 0)
-	if err != nil {
-		return c, err
-	}
-	defer func() { err = errors.Join(err, t.leave()) }()
-	reader := *t
-	reader.saver, reader.job = fresh[0], nil
-	reader.place.Tools = s.toolsOf(fresh[0])
-	last := 10 * s.manyFiles()
-	began := time.Now()
-	for made, n := 0, 1; n <= last; n *= 10 {
-		for made < n-1 && ctx.Err() == nil {
-			if time.Since(began) > historyTime {
-				c.Note = fmt.Sprintf("it ends here: %d checkpoints took %.0f s", made, time.Since(began).Seconds())
-				return c, nil
-			}
-			step := min(n-1-made, 100)
-			if _, err := t.doResident(order{Saver: jobs[0].Name, Verb: verbCommit, Count: step}); err != nil {
-				return c, err
-			}
-			made += step
-		}
-		p := CurvePoint{X: float64(n), Label: fmt.Sprint(n)}
-		m, err := t.do(ctx, verbCommit, growthHistory, "")
-		if err != nil {
-			return c, err
-		}
-		made++
-		p.Series = append(p.Series, CurvedBy{"commit", m})
-		if m, err = reader.do(ctx, verbLatest, growthHistory, ""); err != nil {
-			return c, err
-		}
-		p.Series = append(p.Series, CurvedBy{"latest", m})
-		c.Points = append(c.Points, p)
-		s.say("growth: %d checkpoints", n)
-	}
-	return c, ctx.Err()
 }

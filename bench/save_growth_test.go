@@ -14,11 +14,13 @@ func TestGrowth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Curves) != 3 {
+	if len(r.Curves) != len(growthCases) {
 		t.Fatalf("%d curves", len(r.Curves))
 	}
+	curve := map[string]Curve{}
 	for _, c := range r.Curves {
-		if len(c.Points) < 3 || c.Note != "" {
+		curve[c.Name] = c
+		if len(c.Points) < 3 || (c.Note != "") != (c.Name == "retained") {
 			t.Errorf("%s: %d points, %s", c.Name, len(c.Points), c.Note)
 		}
 		for _, p := range c.Points {
@@ -32,12 +34,27 @@ func TestGrowth(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"commit", "latest"} {
-		// A job that is new takes a request or two more than one that has a base.
-		first, last := r.Curves[2].Points[1].Series, r.Curves[2].Points[len(r.Curves[2].Points)-1].Series
-		for i := range first {
-			if first[i].Name == name && last[i].Measure.Requests() > first[i].Measure.Requests() {
-				t.Errorf("%s takes %d requests with 10 checkpoints, and %d with more", name, first[i].Measure.Requests(), last[i].Measure.Requests())
+	for _, name := range []string{"history", "retained"} {
+		for _, p := range curve[name].Points {
+			commit, latest := p.Series[0].Measure, p.Series[1].Measure
+			if commit.Requests() != 2 || latest.Requests() != 1 {
+				t.Errorf("%s %s: a commit takes %d requests, the latest %d", p.Label, name, commit.Requests(), latest.Requests())
+			}
+		}
+	}
+	head := func(c Curve, i int) int64 { return c.Points[i].Series[1].Measure.Out }
+	if c := curve["history"]; head(c, 2) > 2*head(c, 1) {
+		t.Errorf("HEAD grew from %d to %d bytes by checkpoints that were retired", head(c, 1), head(c, 2))
+	}
+	c, n := curve["retained"], len(curve["retained"].Points)
+	if head(c, n-1) < 5*head(c, 2) || !strings.Contains(c.Note, "16 MiB is at about 1") {
+		t.Errorf("HEAD grew from %d to %d bytes by checkpoints that are retained: %s", head(c, 2), head(c, n-1), c.Note)
+	}
+	for i, p := range curve["workers"].Points {
+		for _, s := range p.Series {
+			m := s.Measure
+			if strings.HasSuffix(s.Name, "commit") && (m.Requests() != 2 || m.Handles != 0) || strings.HasSuffix(s.Name, "shares") && (m.Requests() < 1<<i || m.Handles == 0) {
+				t.Errorf("%s workers, %s: %d requests, handles of %d bytes", p.Label, s.Name, m.Requests(), m.Handles)
 			}
 		}
 	}
@@ -60,7 +77,7 @@ func shellState(name, script string) State {
 func TestStates(t *testing.T) {
 	gone := State{Name: "gone", About: "no such database", Find: func(context.Context, string) (string, error) { return "", errors.New("not to be had") }}
 	r, err := RunSave(t.Context(), &SaveOptions{
-		Quick: true, Dir: t.TempDir(), Cases: []string{"state-*"}, Only: []string{subject, resident}, Delays: []time.Duration{0},
+		Quick: true, Dir: t.TempDir(), Cases: []string{"state-*"}, Savers: append(Savers(), liar()), Only: []string{subject, resident, "liar"}, Delays: []time.Duration{0},
 		States: []State{
 			shellState("file", `mkdir -p snapshot && { [ -f snapshot/f ] || head -c 1048576 /dev/urandom >snapshot/f; } && printf %s "$1" | dd of=snapshot/f conv=notrunc bs=1 seek=70000 2>/dev/null`),
 			shellState("broken", "echo no room >&2; exit 3"), gone,
@@ -74,6 +91,12 @@ func TestStates(t *testing.T) {
 	}
 	for i, c := range r.Cases {
 		for _, s := range c.Results {
+			if s.Saver == "liar" {
+				if len(s.Rounds) != 0 || !strings.Contains(s.Error, "0 files were restored, 1 were saved") {
+					t.Errorf("%s: who restores nothing has %d figures, %q", c.Name, len(s.Rounds), s.Error)
+				}
+				continue
+			}
 			if s.Error != "" || len(s.Rounds) != 1 {
 				t.Fatalf("%s, %s: %q", c.Name, s.Saver, s.Error)
 			}

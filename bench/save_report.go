@@ -72,7 +72,8 @@ type Measure struct {
 	Free     int64   `json:"free"`
 	Unbilled int64   `json:"unbilled"` // answered with an error, as a store does that is asked for what is not there
 	Dollars  float64 `json:"dollars"`
-	Server   cpu     `json:"server"` // processor time of the store
+	Server   cpu     `json:"server"`            // processor time of the store
+	Handles  int64   `json:"handles,omitempty"` // bytes that workers handed to their coordinator
 	Outcome  Outcome `json:"outcome"`
 
 	Ops map[emulator.Op]int64 `json:"ops"`

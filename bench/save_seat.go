@@ -67,22 +67,22 @@ func (s *saveStage) seatIn(ctx context.Context, saver *Saver, bucket string) (_ 
 		}
 	}
 	if saver.Resident {
-		program, err := t.role()
-		if err != nil {
-			return nil, err
-		}
-		if t.job, err = startRole(ctx, program, roleSaver, t.env(saver.Env), scratch); err != nil {
-			return nil, err
-		}
-		var a answer
-		if err := t.job.ask(order{Saver: saver.Name, Place: t.place, Verb: verbOpen}, &a); err != nil {
-			return nil, err
-		}
-		if a.Error != "" {
-			return nil, errors.New(a.Error)
-		}
+		return t, t.reside(ctx)
 	}
 	return t, nil
+}
+
+// reside starts a process that goes on until the contender leaves.
+func (t *seat) reside(ctx context.Context) error {
+	program, err := t.role()
+	if err != nil {
+		return err
+	}
+	if t.job, err = startRole(ctx, program, roleSaver, t.env(t.saver.Env), t.place.Scratch); err != nil {
+		return err
+	}
+	_, _, err = t.ask(order{Verb: verbOpen})
+	return err
 }
 
 // role is the program that plays the part of a library's process.
@@ -116,7 +116,7 @@ func (t *seat) do(ctx context.Context, verb, name, dir string) (m Measure, err e
 	o := order{Saver: t.saver.Name, Place: t.place, Verb: verb, Dir: dir, Profile: t.stage.profileOf(t.saver, verb, name)}
 	switch {
 	case t.job != nil:
-		m, err = t.doResident(o)
+		_, m, err = t.ask(o)
 	case t.saver.Open != nil:
 		m, err = t.doLibrary(ctx, o)
 	default:
@@ -170,17 +170,18 @@ func (t *seat) doLibrary(ctx context.Context, o order) (m Measure, err error) {
 	return m, nil
 }
 
-func (t *seat) doResident(o order) (m Measure, err error) {
-	var a answer
+// ask has the contender's process carry out an order.
+func (t *seat) ask(o order) (a answer, m Measure, err error) {
+	o.Saver, o.Place = t.saver.Name, t.place
 	began := time.Now()
 	if err := t.job.ask(o, &a); err != nil {
-		return m, err
+		return a, m, err
 	}
 	m = Measure{Wall: time.Since(began).Seconds(), CPU: a.CPU, Peak: a.Memory.Peak, Anon: a.Memory.Anon, Mapped: a.Memory.File, Outcome: a.Outcome}
 	if a.Error != "" {
-		return m, errors.New(a.Error)
+		return a, m, errors.New(a.Error)
 	}
-	return m, nil
+	return a, m, nil
 }
 
 // leave ends what the contender has running, and removes what it kept.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,10 +119,41 @@ func (s *saveStage) state(ctx context.Context, st *State, tools string) (cases [
 			round++
 		}
 		c.Results = results
-		c.compare()
 		cases = append(cases, c)
 	}
-	return cases, nil
+	for i, t := range seats {
+		if err := s.stateReturns(ctx, t, st, filepath.Join(dir, "snapshot")); err != nil {
+			disqualify(cases, i, err)
+		}
+	}
+	for i := range cases {
+		cases[i].compare()
+	}
+	return cases, ctx.Err()
+}
+
+// stateReturns restores what a contender saved last, and compares it byte by byte. Nothing of it is measured.
+func (s *saveStage) stateReturns(ctx context.Context, t *seat, st *State, snapshot string) (err error) {
+	if !t.saver.can(VerbRestore, statePrefix+st.Name) {
+		return nil
+	}
+	dir := filepath.Join(s.dir, "restored")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if _, err := t.do(ctx, VerbRestore, statePrefix+st.Name, dir); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return sameTree(snapshot, dir)
+}
+
+// disqualify takes the figures from a contender whose saves cannot be restored.
+func disqualify(cases []SaveCase, i int, why error) {
+	for k := range cases {
+		r := &cases[k].Results[i]
+		r.Rounds, r.Error = []Measure{}, cmp.Or(r.Error, why.Error())
+	}
 }
 
 // keepState runs the state's program.

@@ -200,6 +200,14 @@ func mib(n int64) string {
 	return fmt.Sprintf("%.0f", float64(n)/(1<<20))
 }
 
+// kilobytes is empty for nothing.
+func kilobytes(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return figure(float64(n) / 1e3)
+}
+
 func megabytes(n int64) string {
 	f := float64(n) / 1e6
 	if f > 0 && f < 0.01 {
