@@ -86,7 +86,8 @@ func (w *Writer) partError(name string, err error) error {
 }
 
 // AddDir saves a directory: each file is the part prefix/relative-name (prefix "" for none); directories and symbolic links that stay inside are kept too.
-// A file that changes while it is read is read again, then ErrChanged; so is a directory whose entries change meanwhile.
+// A file that changes while it is read is read again, then ErrChanged; so is a directory whose entries change meanwhile. A directory .tidemark-restore-…
+// of a restore into the directory (see Checkpoint.RestoreDir) is left out, with a warning to Options.Logger.
 func (w *Writer) AddDir(prefix, dir string, opts ...PartOption) error {
 	choose, err := chooserOf(opts)
 	if err != nil {

@@ -92,6 +92,8 @@ func (d *dirSaver) walk(ctx context.Context, dir string, files chan<- string) er
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
+		case e.IsDir() && isStage(e.Name()):
+			d.w.job.store.opts.Logger.WarnContext(ctx, "not saved: the directory that an interrupted restore has left, or one that is under way", "job", d.w.job.name, "directory", name)
 		case e.IsDir():
 			if err := d.addDirectory(name); err != nil {
 				return err

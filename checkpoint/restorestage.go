@@ -16,6 +16,19 @@ import (
 // stagePrefix begins the name of the directory in which a restore grows, so that people and later restores know what it is.
 const stagePrefix = ".tidemark-restore-"
 
+// stageDigest is how many bytes behind it say in hex what is restored: enough to tell the few apart that may be left in one directory.
+const stageDigest = 8
+
+// isStage reports whether a directory of that name is a restore's place to work, which nobody means to save.
+func isStage(name string) bool {
+	digits, ok := strings.CutPrefix(name, stagePrefix)
+	if !ok || len(digits) != 2*stageDigest {
+		return false
+	}
+	_, err := hex.DecodeString(digits)
+	return err == nil
+}
+
 // stage is a restore's place to work: a directory inside of the one that it is for, hence on the same file system.
 type stage struct {
 	dir  string
@@ -33,7 +46,7 @@ type stage struct {
 // openStage makes dir and the stage in it, and removes what other restores that died have left there.
 func (c *Checkpoint) openStage(dir, prefix string, o RestoreOptions) (*stage, error) {
 	id := format.Sum(append(slices.Clone(c.retained.ManifestHash), strings.TrimSuffix(prefix, "/")...))
-	s := &stage{dir: dir, name: stagePrefix + hex.EncodeToString(id[:8])}
+	s := &stage{dir: dir, name: stagePrefix + hex.EncodeToString(id[:stageDigest])}
 	if err := s.open(o); err != nil {
 		_ = s.close() // the reason is err
 		s.removeMade()
