@@ -230,6 +230,7 @@ func (w *Writer) take(h *format.Handle, b *base) (HandleInfo, error) {
 			p.Segments[i] = renumber(s, func(o uint32) uint32 { return index[o] })
 		}
 		w.parts[string(p.Name)] = p
+		w.names = append(w.names, string(p.Name))
 		info.Bytes += int64(p.Size)
 		info.NewBytes += int64(p.NewBytes)
 	}

@@ -262,8 +262,8 @@ func (p *packer) placeTable(ws *workspace, t *pendingTable) {
 	t.at.Object, t.at.Offset, t.at.Stored, t.at.Raw, t.at.Hash = p.cur.index, offset, uint32(len(space)), uint32(t.what.Raw), t.what.Hash[:]
 }
 
-// finish places what is left and waits until everything is in the store. If all of it is one small pack, that pack is not sent but returned, to
-// travel in the manifest.
+// finish places what is left and begins to send the last pack; wait waits until everything is in the store. If all of it is one small pack, that pack is not
+// sent but returned, to travel in the manifest.
 func (p *packer) finish(ctx context.Context) (embedded []byte, err error) {
 	p.mu.Lock()
 	batch := p.tables
@@ -276,28 +276,24 @@ func (p *packer) finish(ctx context.Context) (embedded []byte, err error) {
 	last, sent := p.cur, p.sent
 	p.cur, p.closed = nil, true
 	p.mu.Unlock()
-	switch {
-	case last == nil:
-	case p.w.embeds && sent == 0 && last.Room(0, nil) <= embedLimit:
-		body, err := last.seal()
-		last.object.Embedded, last.object.Writer = true, ""
-		embedded = slices.Clone(body)
-		p.w.job.store.buffers.put(last.buf)
-		if err != nil {
-			return nil, err
-		}
-	default:
-		if err := p.upload(ctx, last); err != nil {
-			return nil, err
-		}
+	if last == nil {
+		return nil, nil
 	}
+	if !p.w.embeds || sent > 0 || last.Room(0, nil) > embedLimit {
+		return nil, p.upload(ctx, last)
+	}
+	defer p.w.job.store.buffers.put(last.buf)
+	body, err := last.seal()
+	last.object.Embedded, last.object.Writer = true, ""
+	return slices.Clone(body), err
+}
+
+// wait is the end of a save's uploads, once finish has returned.
+func (p *packer) wait(ctx context.Context) error {
 	p.wg.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err != nil {
-		return nil, p.err
-	}
-	return embedded, context.Cause(ctx)
+	return cmp.Or(p.err, context.Cause(ctx))
 }
 
 // abort gives the open pack back and waits for the uploads, whose context has ended.

@@ -200,6 +200,9 @@ func (w *Worker) handle(writer *Writer) ([]byte, error) {
 	} else if embedded != nil {
 		return nil, errors.New("a worker's pack is embedded, and there is no manifest to hold it") // a mistake of this package's
 	}
+	if err := writer.packs.wait(writer.ctx); err != nil {
+		return nil, err
+	}
 	m, err := writer.manifest()
 	if err != nil {
 		return nil, err

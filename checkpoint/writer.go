@@ -39,7 +39,8 @@ type Writer struct {
 	pageKey [format.PageKeySize]byte // of the page hashes in new tables
 
 	mu       sync.Mutex
-	parts    map[string]*format.Part
+	parts    map[string]*format.Part // nil: being saved
+	names    []string                // of parts, as they were begun: a walk gives them in order
 	metadata map[string][]byte
 	handles  map[string]*taken // by worker
 	done     bool
@@ -88,6 +89,7 @@ func (w *Writer) reserve(name string) error {
 		return w.fail(ErrInvalid, name, errors.New("there is a part of this name already"), "give each part its own name")
 	}
 	w.parts[name] = nil
+	w.names = append(w.names, name)
 	return nil
 }
 
@@ -119,6 +121,7 @@ func (w *Writer) Commit(ctx context.Context) (Info, error) {
 
 	info, err := w.commitSteps(objstore.WithMeter(ctx, &w.meter))
 	if err != nil {
+		w.cancel(errAborted)
 		w.packs.abort()
 		return Info{}, w.wrap(err)
 	}
@@ -126,12 +129,11 @@ func (w *Writer) Commit(ctx context.Context) (Info, error) {
 }
 
 func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
-	// 1. Every byte of state is in the store, or in the one small pack that the manifest carries.
+	// While the last packs are on their way, the manifest is made, which says what the checkpoint consists of.
 	embedded, err := w.packs.finish(w.ctx)
 	if err != nil {
 		return Info{}, err
 	}
-	// 2. The manifest says what the checkpoint consists of. Nothing refers to it yet.
 	m, err := w.manifest()
 	if err != nil {
 		return Info{}, err
@@ -141,6 +143,11 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	// 1. Every byte of state is in the store, or in the one small pack that the manifest carries.
+	if err := w.packs.wait(w.ctx); err != nil {
+		return Info{}, err
+	}
+	// 2. So is the manifest. Nothing refers to it yet.
 	w.packs.stored.Add(int64(len(body)))
 	if err := w.job.store.objects.Create(w.ctx, format.ManifestKey(w.job.name, w.id, nonce), body); err != nil {
 		return Info{}, err
@@ -195,7 +202,9 @@ func (w *Writer) manifest() (*format.Manifest, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for name, p := range w.parts {
+	m.Parts = make([]*format.Part, 0, len(w.names))
+	for _, name := range w.names {
+		p := w.parts[name]
 		if p == nil {
 			return nil, w.fail(ErrInvalid, name, errors.New("the part was not saved to its end"), "commit only when every Add succeeded")
 		}
