@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -102,23 +103,38 @@ func (s *saveStage) chain(ctx context.Context, c chain, cases []saveCaseName, re
 	// A restore that nobody asked for is left out; a save is what the later ones start from.
 	c.steps = slices.DeleteFunc(c.steps[:last+1], func(t step) bool { return t.verb == VerbRestore && !wanted(t) })
 	c.data.dir = filepath.Join(s.dir, "state")
-	s.say("making the state: %d files, %s", c.data.files, mebibytes(c.data.bytes()))
-	if err := c.data.create(); err != nil {
-		return err
-	}
+	create := sync.OnceValue(func() error {
+		s.say("making the state: %d files, %s", c.data.files, mebibytes(c.data.bytes()))
+		return c.data.create()
+	})
 	defer func() { err = errors.Join(err, os.RemoveAll(c.data.dir)) }()
 	for _, delay := range s.Delays {
-		results, err := s.rounds(ctx, &c, delay)
+		name := ""
+		for _, t := range c.steps {
+			if wanted(t) {
+				name += t.verb + "-" + t.name + "-"
+			}
+		}
+		err := s.kept(report, name+delay.String(), func(part *SaveReport) error {
+			if err := create(); err != nil {
+				return err
+			}
+			results, err := s.rounds(ctx, &c, delay)
+			if err != nil {
+				return err
+			}
+			for i, t := range c.steps {
+				if !wanted(t) {
+					continue
+				}
+				sc := SaveCase{Verb: t.verb, Name: t.name, About: t.about, Delay: delay.Seconds(), Results: results[i]}
+				sc.compare()
+				part.Cases = append(part.Cases, sc)
+			}
+			return nil
+		})
 		if err != nil {
 			return err
-		}
-		for i, t := range c.steps {
-			if !wanted(t) {
-				continue
-			}
-			sc := SaveCase{Verb: t.verb, Name: t.name, About: t.about, Delay: delay.Seconds(), Results: results[i]}
-			sc.compare()
-			report.Cases = append(report.Cases, sc)
 		}
 	}
 	return nil

@@ -11,11 +11,12 @@ import (
 
 // The cases that grow.
 const (
-	growthSize     = "growth-size"
-	growthFiles    = "growth-files"
-	growthHistory  = "growth-history"
-	growthRetained = "growth-retained"
-	growthWorkers  = "growth-workers"
+	growthPrefix   = "growth-"
+	growthSize     = growthPrefix + "size"
+	growthFiles    = growthPrefix + "files"
+	growthHistory  = growthPrefix + "history"
+	growthRetained = growthPrefix + "retained"
+	growthWorkers  = growthPrefix + "workers"
 )
 
 var growthCases = []saveCaseName{{VerbSave, growthSize}, {VerbSave, growthFiles}, {VerbSave, growthHistory}, {VerbSave, growthRetained}, {VerbSave, growthWorkers}}
@@ -29,11 +30,14 @@ func (s *saveStage) growth(ctx context.Context, cases []saveCaseName, r *SaveRep
 		if !slices.Contains(cases, saveCaseName{VerbSave, g.name}) {
 			continue
 		}
-		c, err := g.draw(ctx)
+		err := s.kept(r, g.name, func(part *SaveReport) error {
+			c, err := g.draw(ctx)
+			part.Curves = append(part.Curves, c)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
-		r.Curves = append(r.Curves, c)
 	}
 	return nil
 }

@@ -29,6 +29,10 @@ type SaveOptions struct {
 	Quick  bool            // a smoke test of a few MiB: counts mean something, times do not
 	Dir    string          // for the state and what is restored, about four times Size; default that of temporary files
 
+	// Out is a directory for what is finished: each chain of cases with a delay, each kind of state and each curve is written there as a report of its own, and not
+	// measured again by a run that finds it. [ReadSaves] makes one report of several. Default none.
+	Out string
+
 	Profiles string    // directory for CPU profiles of the contenders that are libraries; default none
 	Progress io.Writer // told of each turn in a line; default nobody
 }
@@ -112,6 +116,11 @@ func RunSave(ctx context.Context, o *SaveOptions) (_ *SaveReport, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if own.Out != "" {
+		if err := os.MkdirAll(own.Out, 0o755); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := os.MkdirTemp(own.Dir, "tidemark-bench-")
 	if err != nil {
 		return nil, err
@@ -131,6 +140,9 @@ func RunSave(ctx context.Context, o *SaveOptions) (_ *SaveReport, err error) {
 		if err := g(ctx, s, cases, report); err != nil {
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
+			}
+			if own.Out != "" && !errors.Is(err, ErrUsage) {
+				err = fmt.Errorf("%w; what is finished is in %s, where the same command goes on", err, own.Out)
 			}
 			return nil, fmt.Errorf("bench: stopped: %w", err)
 		}

@@ -39,26 +39,38 @@ func (s *saveStage) states(ctx context.Context, cases []saveCaseName, r *SaveRep
 		if !slices.Contains(cases, saveCaseName{VerbSave, statePrefix + st.Name}) {
 			continue
 		}
-		tools := filepath.Join(s.dir, "tools", "states")
-		version, err := "", os.MkdirAll(tools, 0o755)
-		if err == nil && st.Find != nil {
-			version, err = st.Find(ctx, tools)
-		}
-		if err != nil {
-			r.Absent = append(r.Absent, SaverAbout{Name: statePrefix + st.Name, About: st.About, Version: version, Absent: err.Error()})
-			continue
-		}
-		done, err := s.state(ctx, st, tools)
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
+		err := s.kept(r, statePrefix+st.Name, func(part *SaveReport) error {
+			version, done, err := s.findState(ctx, st)
+			switch {
+			case ctx.Err() != nil:
+				return errors.Join(ctx.Err(), err)
+			case err != nil:
+				part.Absent = append(part.Absent, SaverAbout{Name: statePrefix + st.Name, About: st.About, Version: version, Absent: err.Error()})
+			default:
+				part.Cases = done
 			}
-			r.Absent = append(r.Absent, SaverAbout{Name: statePrefix + st.Name, About: st.About, Version: version, Absent: err.Error()})
-			continue
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		r.Cases = append(r.Cases, done...)
 	}
 	return nil
+}
+
+// findState measures a kind of state if it can be had.
+func (s *saveStage) findState(ctx context.Context, st *State) (version string, cases []SaveCase, err error) {
+	tools := filepath.Join(s.dir, "tools", "states")
+	if err := os.MkdirAll(tools, 0o755); err != nil {
+		return "", nil, err
+	}
+	if st.Find != nil {
+		if version, err = st.Find(ctx, tools); err != nil {
+			return version, nil, err
+		}
+	}
+	cases, err = s.state(ctx, st, tools)
+	return version, cases, err
 }
 
 // state lets every contender save each snapshot of one state, into a bucket of its own.

@@ -70,6 +70,7 @@ type settings struct {
 	html               string
 	size, delays       string
 	dir, profiles      string
+	out, merge         string
 }
 
 func run(ctx context.Context, args []string, out, errw io.Writer) error {
@@ -89,6 +90,8 @@ func run(ctx context.Context, args []string, out, errw io.Writer) error {
 	flags.StringVar(&f.dir, "dir", "", "save, restore: where the state lies, with room for four times its size")
 	flags.StringVar(&f.profiles, "cpuprofile", "", "save, restore: write CPU profiles of libraries into this directory")
 	flags.BoolVar(&f.markdown, "markdown", false, "save, restore: print the tables for a document in Markdown")
+	flags.StringVar(&f.out, "out", "", "save, restore: keep what is finished in this directory, and do not measure again what is there")
+	flags.StringVar(&f.merge, "merge", "", "save, restore: measure nothing; report what is in these directories and JSON files, separated by commas")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
@@ -135,9 +138,12 @@ func (f *settings) token(ctx context.Context, progress io.Writer) (report, error
 }
 
 func (f *settings) saves(ctx context.Context, progress io.Writer) (report, error) {
+	if f.merge != "" {
+		return bench.ReadSaves(strings.Split(f.merge, ",")...)
+	}
 	o := &bench.SaveOptions{
 		Savers: savers(), States: states(), Only: names(f.only), Cases: names(f.cases), Verbs: names(f.bench),
-		Quick: f.quick, Repeat: f.repeat, Dir: f.dir, Profiles: f.profiles, Progress: progress,
+		Quick: f.quick, Repeat: f.repeat, Dir: f.dir, Profiles: f.profiles, Out: f.out, Progress: progress,
 	}
 	if f.size != "" {
 		n, err := strconv.Atoi(f.size)

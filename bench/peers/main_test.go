@@ -22,11 +22,16 @@ func TestMain(m *testing.M) {
 
 // TestSaves lets the contenders that need no installation save and restore a little: that what they restored is what was saved is checked by the benchmark.
 func TestSaves(t *testing.T) {
+	kept := t.TempDir()
 	var out, progress bytes.Buffer
 	err := run(t.Context(), []string{"--bench", "save,restore", "--quick", "--json", "--delays", "0s", "--cases", "A,D", "--contenders", "tidemark,loop-*",
-		"--dir", t.TempDir()}, &out, &progress)
+		"--dir", t.TempDir(), "--out", kept}, &out, &progress)
 	if err != nil {
 		t.Fatal(err)
+	}
+	var merged bytes.Buffer
+	if err := run(t.Context(), []string{"--bench", "save", "--merge", kept, "--markdown"}, &merged, &progress); err != nil || !strings.Contains(merged.String(), "loop-gocloud  ") {
+		t.Errorf("merged, %v: %s", err, merged.String())
 	}
 	var report bench.SaveReport
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
@@ -126,7 +131,7 @@ func TestPeers(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{{"--frob"}, {"token"}, {"--cases", "coffee"}, {"--bench", "coffee"}, {"--bench", "save", "--cases", "coffee"},
-		{"--bench", "save", "--size", "much"}, {"--bench", "save", "--delays", "long"}} {
+		{"--bench", "save", "--size", "much"}, {"--bench", "save", "--merge", "nothing"}, {"--bench", "save", "--delays", "long"}} {
 		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, bench.ErrUsage) {
 			t.Errorf("%q: %v", args, err)
 		}

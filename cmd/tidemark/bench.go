@@ -22,6 +22,8 @@ type benchFlags struct {
 	delays        []time.Duration
 	dir, profiles string
 	markdown      bool
+	out           string
+	merge         []string
 }
 
 func newBenchCommand(a *app) *cobra.Command {
@@ -64,6 +66,8 @@ The module bench/peers runs the same with what others have made. docs/benchmarks
 	flags.StringVar(&f.dir, "dir", "", "save, restore: where the state lies, with room for four times its size (default that of temporary files)")
 	flags.StringVar(&f.profiles, "cpuprofile", "", "save, restore: write a CPU profile of each contender that is a library into this directory")
 	flags.BoolVar(&f.markdown, "markdown", false, "save, restore: print the tables for a document in Markdown")
+	flags.StringVar(&f.out, "out", "", "save, restore: keep what is finished in this directory, and do not measure again what is there")
+	flags.StringSliceVar(&f.merge, "merge", nil, "save, restore: measure nothing; report what is in these directories and JSON files")
 	cmd.RunE = a.action(func(ctx context.Context, args []string) error {
 		if f.repeat < 0 {
 			return usagef("--repeat %d is negative", f.repeat).hinted("see `tidemark help bench`")
@@ -88,8 +92,8 @@ func isBenchOfSaves(args []string) bool {
 }
 
 func (a *app) benchToken(ctx context.Context, f benchFlags) error {
-	if f.size != 0 || f.delays != nil || f.dir != "" || f.profiles != "" || f.markdown {
-		return usagef("--size, --delays, --dir, --cpuprofile and --markdown are for save and restore").hinted("see `tidemark help bench`")
+	if f.size != 0 || f.delays != nil || f.dir != "" || f.profiles != "" || f.markdown || f.out != "" || f.merge != nil {
+		return usagef("--size, --delays, --dir, --cpuprofile, --markdown, --out and --merge are for save and restore").hinted("see `tidemark help bench`")
 	}
 	o := &bench.Options{Only: f.contenders, Cases: f.cases, Quick: f.quick, RealTime: f.realTime, Repeat: f.repeat}
 	if !a.quiet {

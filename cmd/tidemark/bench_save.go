@@ -20,12 +20,18 @@ func (a *app) benchSaves(ctx context.Context, verbs []string, f benchFlags) erro
 	}
 	o := &bench.SaveOptions{
 		Only: f.contenders, Verbs: verbs, Cases: f.cases, Quick: f.quick, Repeat: f.repeat,
-		Size: int64(f.size), Delays: f.delays, Dir: f.dir, Profiles: f.profiles,
+		Size: int64(f.size), Delays: f.delays, Dir: f.dir, Profiles: f.profiles, Out: f.out,
 	}
 	if !a.quiet {
 		o.Progress = a.err
 	}
-	report, err := bench.RunSave(ctx, o)
+	var report *bench.SaveReport
+	var err error
+	if f.merge != nil {
+		report, err = bench.ReadSaves(f.merge...)
+	} else {
+		report, err = bench.RunSave(ctx, o)
+	}
 	if errors.Is(err, bench.ErrUsage) {
 		return usagef("%s", err).hinted("see `tidemark help bench`")
 	}

@@ -50,7 +50,7 @@ func TestBenchSave(t *testing.T) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "saves.html")
 	code, stdout, stderr := tidemarkRun(t, "bench", "save", "restore", "--quick", "--cases", "A,B", "--contenders", "tidemark", "--delays", "0s",
-		"--dir", dir, "--cpuprofile", filepath.Join(dir, "profiles"), "--html", page, "--json")
+		"--dir", dir, "--out", filepath.Join(dir, "out"), "--cpuprofile", filepath.Join(dir, "profiles"), "--html", page, "--json")
 	if code != exitDone {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
@@ -80,6 +80,10 @@ func TestBenchSave(t *testing.T) {
 	if sent["save A"] < 2<<20 || sent["save B"] <= 0 || sent["save B"] > sent["save A"]/10 || sent["restore B"] != 0 {
 		t.Errorf("bytes sent: %v", sent)
 	}
+	code, markdown, stderr := tidemarkRun(t, "bench", "save", "--merge", filepath.Join(dir, "out"), "--markdown")
+	if code != exitDone || !strings.Contains(markdown, "### restore A\n") {
+		t.Errorf("merged, exit code %d: %s%s", code, markdown, stderr)
+	}
 	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<svg") {
 		t.Errorf("the page: %v", err)
 	}
@@ -108,6 +112,8 @@ func TestBenchWrongUsage(t *testing.T) {
 		{"bench", "save", "--size", "much"},
 		{"bench", "save", "--size", "4KiB"},
 		{"bench", "save", "--real-time"},
+		{"bench", "save", "--merge", "nothing"},
+		{"bench", "token", "--out", "results"},
 	} {
 		if code, _, stderr := tidemarkRun(t, args...); code != exitUsage || !strings.Contains(stderr, "hint: ") {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)
