@@ -75,6 +75,7 @@ func TestCutsStayWhereTheyAre(t *testing.T) {
 }
 
 func TestChunkSizes(t *testing.T) {
+	measuresAmounts(t)
 	for name, content := range map[string][]byte{
 		"noise": noise(1, 256<<20), "zeros": make([]byte, 9<<20), "text": bytes.Repeat([]byte("the same line again and again\n"), 300_000),
 		"empty": {}, "one": {1}, "least": noise(2, minChunk), "least and one": noise(3, minChunk+1), "most": make([]byte, maxChunk), "most and one": make([]byte, maxChunk+1),
@@ -123,6 +124,7 @@ func newShare(t testing.TB, base, content []byte) float64 {
 
 // Behind a change of any kind the cuts are where they were: what is new is the chunks that were touched, and at most a few beside them.
 func TestCutsMeetAgainBehindChanges(t *testing.T) {
+	measuresAmounts(t)
 	const size = 32 << 20
 	base := noise(11, size)
 	rnd := rand.New(rand.NewPCG(5, 6))

@@ -13,6 +13,7 @@ import (
 // Eighty checkpoints of which only the newest is retained: what is in the store stays near twice the state, in few objects, whatever the
 // parts are saved by; and it comes back.
 func TestSavesEmptyOldPacks(t *testing.T) {
+	measuresAmounts(t)
 	const size, rounds = 4 << 20, 80
 	for name, tt := range map[string]struct {
 		opts []PartOption

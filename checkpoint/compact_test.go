@@ -143,6 +143,7 @@ func (l *life) stored() (n uint64) {
 
 // Pages change at random over hundreds of checkpoints: what one checkpoint keeps in the store stays near twice its size, and moving costs its share.
 func TestCompactionBoundsWhatIsStored(t *testing.T) {
+	measuresAmounts(t)
 	for name, tt := range map[string]struct {
 		size, rounds int
 		perRound     int     // pages changed

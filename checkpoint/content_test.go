@@ -44,6 +44,7 @@ func mustBe(t testing.TB, s *Store, content []byte) {
 }
 
 func TestShiftedStreamsAreFoundAgain(t *testing.T) {
+	measuresAmounts(t)
 	base := noise(1, segmentSize+5_000_000)
 	insert := func(at, n int) []byte { return slices.Insert(slices.Clone(base), at, noise(9, n)...) }
 	tests := map[string]struct {
@@ -86,6 +87,7 @@ func TestShiftedStreamsAreFoundAgain(t *testing.T) {
 
 // Whatever a part was saved by before, it can be saved by anything now; and what both ways have in common is found.
 func TestMethodsFollowEachOther(t *testing.T) {
+	measuresAmounts(t)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	ways := [][]PartOption{{Pages("*")}, nil, {Content("*")}}
 	mem := memstore.New()
@@ -203,6 +205,7 @@ func TestIndexMovesWithTheStream(t *testing.T) {
 
 // What each kind of state costs per checkpoint, in new bytes: docs/engine.md has the table.
 func TestNewBytesOfStateKinds(t *testing.T) {
+	measuresAmounts(t)
 	const size = 32 << 20
 	kinds := map[string]struct {
 		content, pages float64 // share of new bytes, at most

@@ -159,3 +159,12 @@ func noViolations(t testing.TB, s *memstore.Store) {
 		t.Error(v)
 	}
 }
+
+// measuresAmounts leaves a test out of short runs, such as the one under the race detector: it pushes hundreds of MiB through one goroutine, for minutes there,
+// and the paths that it takes are those of other tests.
+func measuresAmounts(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("measures how much is stored; without -short")
+	}
+}
