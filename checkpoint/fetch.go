@@ -23,9 +23,6 @@ const (
 	pieceSize = 32 << 10
 	// openFiles is how many files one stream keeps open. A pack holds the chunks of few large files or of many small ones, which are written once.
 	openFiles = 16
-	// streamsAhead is how many streams are open for each one that is being read: their answers are on the way while others are dealt with. What they hold is in the
-	// system's buffers; the store's limiter says how many it takes.
-	streamsAhead = 4
 	// leastSpace is room for the largest frame behind the largest gap, and for what a usual one decodes to.
 	leastSpace = 5 << 18
 )
@@ -79,7 +76,8 @@ func (w *want) name() string { return string(w.t.part.Name) }
 func (w *want) end() uint64 { return w.chunk.Offset + uint64(w.chunk.Stored) }
 
 // fetch brings the content of all targets into their files. One goroutine plans, the others each carry out one request at a time; the plan runs ahead of them by
-// no more than a batch.
+// no more than a batch. As many streams are open as the store's limiter may ever allow, and Options.Concurrency of them are read: the answers of the others are
+// on the way meanwhile, and wait in the system's buffers.
 func (r *restorer) fetch(ctx context.Context) (err error) {
 	s := r.c.job.store
 	if r.spaces, err = s.spaces(ctx, s.opts.Concurrency); err != nil {
@@ -88,7 +86,7 @@ func (r *restorer) fetch(ctx context.Context) (err error) {
 	defer r.spaces.close()
 	g, ctx := errgroup.WithContext(ctx)
 	runs := make(chan []want)
-	for range streamsAhead * s.opts.Concurrency {
+	for range s.objects.MaxConcurrency() {
 		g.Go(func() error {
 			for run := range runs {
 				if err := r.read(ctx, run); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -220,6 +221,9 @@ func (c *Checkpoint) findPart(m *format.Manifest, name string) (*format.Part, er
 // tableWindow is how many bytes of neighbouring tables are fetched at once: they were packed together.
 const tableWindow = 1 << 20
 
+// tableWindows are buffers of about that size: as garbage they would let the heap of a long restore or verification grow by some of them.
+var tableWindows = sync.Pool{New: func() any { return new([]byte) }}
+
 // packs translates a table's pack numbers into indices of the manifest's objects; nil for an inline table, whose numbers are such.
 type packs []uint32
 
@@ -260,7 +264,11 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 	}
 	run := neighbours(m, l)
 	start, last := run[0].Offset, run[len(run)-1]
-	buf := make([]byte, last.Offset+uint64(last.Stored)-start)
+	window := tableWindows.Get().(*[]byte)
+	defer tableWindows.Put(window)
+	n := int(last.Offset + uint64(last.Stored) - start)
+	*window = slices.Grow((*window)[:0], n)
+	buf := (*window)[:n]
 	if err := c.readPack(ctx, m.Objects[l.Object], start, buf, ""); err != nil {
 		return nil, err
 	}

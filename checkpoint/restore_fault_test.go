@@ -46,7 +46,7 @@ func TestRestoreThroughAMinuteOfThrottling(t *testing.T) {
 			t.Errorf("took %s", d)
 		}
 		// Each of up to 16 streams asks at most every five seconds.
-		if refused > 12*streamsAhead*defaultConcurrency {
+		if refused > 12*streamsOpen*defaultConcurrency {
 			t.Errorf("%d requests were refused", refused)
 		}
 	})

@@ -30,7 +30,10 @@ func cutOff(mem *memstore.Store, n int, o memstore.Outcome) {
 
 var refused = memstore.Outcome{Err: &objstore.Error{Kind: objstore.KindPermission, Op: "fault"}}
 
-// resumable is a checkpoint of 34 MB in packs that are read streamsAhead at a time.
+// streamsOpen is how many answers a restore has open for each unit of Options.Concurrency.
+const streamsOpen = 4
+
+// resumable is a checkpoint of 34 MB in packs that are read streamsOpen at a time.
 func resumable(t *testing.T) (*memstore.Store, *Checkpoint, string) {
 	t.Helper()
 	src := files{"a": noise(1, 18<<20), "b": noise(2, 9<<20), "c/d": noise(3, 5<<20), "empty": {}, "holes": append(make([]byte, 1<<20), 1)}.write(t, t.TempDir())
@@ -61,7 +64,7 @@ func stageOf(t *testing.T, dir string) string {
 func TestResumeFetchesOnlyTheRest(t *testing.T) {
 	mem, c, src := resumable(t)
 	dir := filepath.Join(t.TempDir(), "new")
-	cutOff(mem, streamsAhead+1, refused) // so two streams are through
+	cutOff(mem, streamsOpen+1, refused) // so two streams are through
 	_, err := c.RestoreDir(context.Background(), "", dir, &RestoreOptions{Resume: true})
 	wantKind(t, err, ErrPermission)
 	stage := stageOf(t, dir)
@@ -113,7 +116,7 @@ func TestStagesOfTheDead(t *testing.T) {
 	mem, c, src := resumable(t)
 	for _, resume := range []bool{false, true} {
 		dir := t.TempDir()
-		cutOff(mem, streamsAhead+1, refused) // so two streams are through
+		cutOff(mem, streamsOpen+1, refused) // so two streams are through
 		_, err := c.RestoreDir(context.Background(), "", dir, &RestoreOptions{Resume: true})
 		wantKind(t, err, ErrPermission)
 		files{"x": {1}}.write(t, filepath.Join(dir, stagePrefix+"0123456789abcdef", "sub"))
@@ -129,7 +132,7 @@ func TestStagesOfTheDead(t *testing.T) {
 func TestResumeAfterDeathAmongTheNames(t *testing.T) {
 	mem, c, src := resumable(t)
 	dir := t.TempDir()
-	cutOff(mem, streamsAhead+1, refused) // so two streams are through
+	cutOff(mem, streamsOpen+1, refused) // so two streams are through
 	_, err := c.RestoreDir(context.Background(), "", dir, &RestoreOptions{Resume: true})
 	wantKind(t, err, ErrPermission)
 	mem.SetFault(nil)
@@ -165,7 +168,7 @@ func TestInterruptedRestore(t *testing.T) {
 		stop := errors.New("ctrl-c")
 		var seen atomic.Int64
 		mem.SetFault(func(op memstore.Op) memstore.Outcome {
-			if op.Method == "range" && strings.Contains(op.Key, "/data/") && seen.Add(1) == streamsAhead+2 {
+			if op.Method == "range" && strings.Contains(op.Key, "/data/") && seen.Add(1) == streamsOpen+2 {
 				cancel(stop)
 			}
 			return memstore.OK

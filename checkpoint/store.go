@@ -29,7 +29,8 @@ type Options struct {
 	// Default 28 MiB, at least 16 MiB.
 	MemoryBudget int64
 	// Concurrency is how many requests the store has under way at first, all its saves and restores together. It grows up to four times that while
-	// there is more to send and the store answers as fast as before, and is halved whenever the store throttles. Default 4.
+	// there is more to send and the store answers as fast as before, and is halved whenever the store throttles. A restore reads as many answers at a
+	// time, and has up to four times as many open, each of which counts as under way until it begins to arrive. Default 4.
 	Concurrency int
 	// Compression of what is saved: none, snappy (the default: costs the processor little) or zstd (saves about a seventh more, at a third of the
 	// speed). Chunks on which it does not pay are stored as they are. Reading needs no option.

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -48,7 +49,7 @@ func (j *Job) Verify(ctx context.Context, opts *VerifyOptions) (VerifyReport, er
 		o.Progress = new(Progress)
 	}
 	ctx, meter := metered(ctx)
-	v := &verifier{job: j, progress: o.Progress, expected: map[string]expectation{}, broken: map[string]bool{}, seen: map[chunkAt]bool{}}
+	v := &verifier{job: j, progress: o.Progress, expected: map[string]expectation{}, broken: map[string]bool{}, packs: map[format.Nonce]uint32{}, seen: map[chunkAt]struct{}{}}
 	err := v.run(ctx, o)
 	v.report.Requests = requestsOf(meter)
 	return v.report, wrap(err, "verify", j.name, 0)
@@ -60,8 +61,9 @@ type verifier struct {
 	progress *Progress
 	report   VerifyReport
 	expected map[string]expectation
-	broken   map[string]bool  // objects that have been reported: their chunks need no report of their own
-	seen     map[chunkAt]bool // checked already for another part or checkpoint
+	broken   map[string]bool // objects that have been reported: their chunks need no report of their own
+	packs    map[format.Nonce]uint32
+	seen     map[chunkAt]struct{} // checked already for another part or checkpoint
 }
 
 // expectation is what the manifests say of an object.
@@ -71,10 +73,26 @@ type expectation struct {
 	checkpoint uint64
 }
 
-// chunkAt is a chunk as a table describes it, across checkpoints.
+// chunkAt is a chunk as a table describes it, across checkpoints. A verification keeps one for each, so it has what tells two descriptions of one place apart, and
+// not the whole hash.
 type chunkAt struct {
-	pack         format.Nonce
-	format.Chunk // its Pack is zero: an index is a manifest's own, the nonce everybody's
+	offset, hash      uint64
+	pack, stored, raw uint32 // pack counts in the order in which they were met
+}
+
+// first reports whether nobody has asked for this chunk of the pack before.
+func (v *verifier) first(pack format.Nonce, c format.Chunk) bool {
+	n, ok := v.packs[pack]
+	if !ok {
+		n = uint32(len(v.packs))
+		v.packs[pack] = n
+	}
+	at := chunkAt{offset: c.Offset, hash: binary.LittleEndian.Uint64(c.Hash[:]), pack: n, stored: c.Stored, raw: c.Raw}
+	if _, ok := v.seen[at]; ok {
+		return false
+	}
+	v.seen[at] = struct{}{}
+	return true
 }
 
 func (v *verifier) problem(p Problem) { v.report.Problems = append(v.report.Problems, p) }

@@ -28,10 +28,7 @@ func (v *verifier) data(ctx context.Context, c loaded) error {
 			for row := range table.ChunkPack {
 				chunk := table.Chunk(row)
 				chunk.Pack = packs.object(chunk.Pack)
-				at := chunkAt{format.Nonce(c.m.Objects[chunk.Pack].Nonce), chunk}
-				at.Pack = 0
-				if !v.seen[at] {
-					v.seen[at] = true
+				if v.first(format.Nonce(c.m.Objects[chunk.Pack].Nonce), chunk) {
 					batch = append(batch, want{chunk: chunk, t: t})
 				}
 			}
@@ -65,14 +62,14 @@ func (v *verifier) chunks(ctx context.Context, c loaded, batch []want) error {
 		return nil
 	}
 	slices.SortFunc(batch, compareWants)
-	streams := v.job.store.opts.Concurrency
-	sp, err := v.job.store.spaces(ctx, streams)
+	store := v.job.store
+	sp, err := store.spaces(ctx, store.opts.Concurrency)
 	if err != nil {
 		return err
 	}
 	defer sp.close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(streamsAhead * streams)
+	g.SetLimit(store.objects.MaxConcurrency())
 	for len(batch) > 0 && ctx.Err() == nil {
 		n := cutRun(batch)
 		run := batch[:n]
