@@ -181,7 +181,7 @@ func (p *packer) upload(ctx context.Context, pack *openPack) error {
 	p.wg.Go(func() {
 		defer func() { <-p.slots }()
 		defer p.w.job.store.buffers.put(pack.buf)
-		err := p.w.job.store.objects.Create(p.w.ctx, format.PackKey(p.w.job.name, pack.object), body)
+		err := p.w.job.store.objects.CreateSummed(p.w.ctx, format.PackKey(p.w.job.name, pack.object), body, pack.object.Crc32C)
 		if err != nil {
 			p.setErr(err)
 			return

@@ -149,13 +149,14 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	}
 	// 2. So is the manifest. Nothing refers to it yet.
 	w.packs.stored.Add(int64(len(body)))
-	if err := w.job.store.objects.Create(w.ctx, format.ManifestKey(w.job.name, w.id, nonce), body); err != nil {
+	sum := format.CRC32C(body)
+	if err := w.job.store.objects.CreateSummed(w.ctx, format.ManifestKey(w.job.name, w.id, nonce), body, sum); err != nil {
 		return Info{}, err
 	}
 	// 3. The one write that counts.
 	hash := format.Sum(body)
 	info, err := w.commit(ctx, &format.Retained{
-		Id: w.id, ManifestNonce: nonce, ManifestSize: uint64(len(body)), ManifestCrc32C: format.CRC32C(body), ManifestHash: hash[:],
+		Id: w.id, ManifestNonce: nonce, ManifestSize: uint64(len(body)), ManifestCrc32C: sum, ManifestHash: hash[:],
 		CommittedAtNs: now().UnixNano(), Stats: w.stats(m),
 	}, body)
 	if err != nil {

@@ -13,8 +13,24 @@ import (
 // After an unknown outcome the same bytes are sent again under the same condition; the store's refusal is then what
 // tells that something is there, and only then Create looks at it.
 func (r *Retrying) Create(ctx context.Context, key string, body []byte) error {
+	return r.CreateSummed(ctx, key, body, CRC32C(body))
+}
+
+// summed is implemented by a Store that sends a checksum with each body, and takes one that is known already.
+type summed interface {
+	PutSummed(ctx context.Context, key string, body []byte, crc32c uint32, cond Version) (Version, error)
+}
+
+// CreateSummed is Create of a body whose CRC32C is known. Where the store checks it, it covers the body's time in memory, too.
+func (r *Retrying) CreateSummed(ctx context.Context, key string, body []byte, crc32c uint32) error {
+	put := r.s.Put
+	if s, ok := r.s.(summed); ok {
+		put = func(ctx context.Context, key string, body []byte, cond Version) (Version, error) {
+			return s.PutSummed(ctx, key, body, crc32c, cond)
+		}
+	}
 	return r.do(ctx, "put", key, int64(len(body)), func(ctx context.Context) error {
-		_, err := r.s.Put(ctx, key, body, Absent)
+		_, err := put(ctx, key, body, Absent)
 		if err == nil || !Unknown(err) || Retryable(err) || ctx.Err() != nil {
 			return err
 		}

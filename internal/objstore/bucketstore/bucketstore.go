@@ -173,13 +173,18 @@ func (s *Store) fail(ctx context.Context, op, key string, err error) error {
 
 // Put implements objstore.Store.
 func (s *Store) Put(ctx context.Context, key string, body []byte, cond objstore.Version) (objstore.Version, error) {
+	return s.PutSummed(ctx, key, body, objstore.CRC32C(body), cond)
+}
+
+// PutSummed is Put of a body whose CRC32C is known.
+func (s *Store) PutSummed(ctx context.Context, key string, body []byte, crc32c uint32, cond objstore.Version) (objstore.Version, error) {
 	const op = "put"
 	actx, name, err := s.begin(ctx, op, key, objstore.ClassPut)
 	if err != nil {
 		return objstore.Absent, err
 	}
 	if s.raw != nil {
-		version, err := s.raw.put(actx, name, body, cond)
+		version, err := s.raw.put(actx, name, body, crc32c, cond)
 		if err != nil {
 			return objstore.Absent, s.fail(actx, op, key, err)
 		}
@@ -187,7 +192,7 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, cond objstore.
 	}
 	actx, cancel := context.WithCancel(actx)
 	defer cancel()
-	before, done := s.d.write(cond, objstore.CRC32C(body))
+	before, done := s.d.write(cond, crc32c)
 	w, err := s.b.NewWriter(actx, name, &blob.WriterOptions{
 		BufferSize: -1, ContentType: "application/octet-stream", BeforeWrite: before,
 	})

@@ -78,13 +78,13 @@ func (g *rawGCS) do(ctx context.Context, r *http.Request) (*http.Response, error
 // is compared with what arrives (https://cloud.google.com/storage/docs/data-validation, "server-side validation": otherwise 400 and nothing is
 // stored), then the bytes. A media upload would need no envelope, but has no place for a checksum that is documented: X-Goog-Hash is not
 // among the headers of the JSON API (https://cloud.google.com/storage/docs/json_api/v1/parameters).
-func (g *rawGCS) put(ctx context.Context, name string, body []byte, cond objstore.Version) (objstore.Version, error) {
+func (g *rawGCS) put(ctx context.Context, name string, body []byte, crc32c uint32, cond objstore.Version) (objstore.Version, error) {
 	expected, err := generationOrAbsent(cond)
 	if err != nil {
 		return objstore.Absent, err
 	}
 	resource, err := json.Marshal(map[string]string{
-		"name": name, "contentType": octets, "crc32c": encodeCRC(objstore.CRC32C(body)),
+		"name": name, "contentType": octets, "crc32c": encodeCRC(crc32c),
 	})
 	if err != nil {
 		return objstore.Absent, err

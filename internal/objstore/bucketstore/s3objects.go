@@ -14,6 +14,11 @@ import (
 
 // Put implements objstore.Store.
 func (s *S3) Put(ctx context.Context, key string, body []byte, cond objstore.Version) (objstore.Version, error) {
+	return s.PutSummed(ctx, key, body, objstore.CRC32C(body), cond)
+}
+
+// PutSummed is Put of a body whose CRC32C is known.
+func (s *S3) PutSummed(ctx context.Context, key string, body []byte, crc32c uint32, cond objstore.Version) (objstore.Version, error) {
 	name, err := s.locate(ctx, "put", key)
 	if err != nil {
 		return objstore.Absent, err
@@ -24,7 +29,7 @@ func (s *S3) Put(ctx context.Context, key string, body []byte, cond objstore.Ver
 			Kind: objstore.KindPrecondition, Op: "put", Key: key, Err: fmt.Errorf("%q is no version of this store", cond),
 		}
 	}
-	s.d.sum(h, objstore.CRC32C(body))
+	s.d.sum(h, crc32c)
 	c := &s3Call{op: "put", key: key, class: objstore.ClassPut, method: http.MethodPut, object: name, header: h, body: body}
 	resp, err := s.send(ctx, c)
 	if err != nil {
