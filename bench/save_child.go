@@ -142,7 +142,7 @@ func carryOut(ctx context.Context, savers []Saver, o order, session *Session) (a
 	case VerbRestore:
 		a.Outcome, err = (*session).Restore(ctx, o.Dir)
 		return a, err
-	case verbOwn, verbCommit, verbLatest:
+	case verbOwn, verbCommit, verbFill, verbLatest:
 		if h, ok := (*session).(historian); ok {
 			return a, makeHistory(ctx, h, o)
 		}
@@ -160,6 +160,8 @@ func makeHistory(ctx context.Context, h historian, o order) error {
 		return h.Own(ctx, o.Count)
 	case verbCommit:
 		return h.Commit(ctx, max(o.Count, 1), o.Tag)
+	case verbFill:
+		return h.Fill(ctx, o.Count)
 	}
 	return h.Latest(ctx)
 }

@@ -85,12 +85,13 @@ func openTidemark(ctx context.Context, p Place, o *checkpoint.Options) (*tidemar
 	if err != nil {
 		return nil, err
 	}
-	return &tidemarkSession{store: store}, nil
+	return &tidemarkSession{store: store, storage: p.Storage}, nil
 }
 
 type tidemarkSession struct {
-	store *tidemark.Store
-	owner *checkpoint.Owner // nil: one-shot saves
+	store   *tidemark.Store
+	owner   *checkpoint.Owner // nil: one-shot saves
+	storage string            // address of the store
 
 	begun *checkpoint.Writer // between BeginShares and Gather
 }
