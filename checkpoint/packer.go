@@ -197,7 +197,7 @@ func (o *openPack) seal() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.object.Size, o.object.Crc32C, o.object.Raw = uint64(len(body)), format.CRC32C(body), o.Raw()
+	o.object.Size, o.object.Crc32C, o.object.Raw = uint64(len(body)), o.Sum(body), o.Raw()
 	return body, nil
 }
 
