@@ -178,7 +178,7 @@ func TestTablesLieTogether(t *testing.T) {
 		}
 		files{"db": content}.write(t, dir)
 		info, part := savedParts(t, openMem(t, mem), dir)
-		if most := int64(3 + round); info.Requests.Get > most { // HEAD with the manifest; the tables, which two packs may share; their deltas
+		if most := int64(2 + round); info.Requests.Get > most { // HEAD with the manifest; the tables; their deltas
 			t.Errorf("round %d: %d reads, at most %d are needed", round, info.Requests.Get, most)
 		}
 		for i, s := range part("db").Segments {
