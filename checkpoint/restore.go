@@ -44,7 +44,8 @@ type RestoreReport struct {
 
 // RestoreDir writes the parts prefix/... (prefix "": all) below dir, creating it. Everything grows in a directory .tidemark-restore-… inside
 // dir and gets its place when all of it is there and verified, so nothing partial is ever under its final name; after a
-// failure nothing is left that was not there before (see Resume for the exception). A stream becomes a file. ErrInvalid if dir is not empty and
+// failure nothing is left that was not there before (see Resume for the exception). Only if Force or Update is set and giving the names itself fails, files that
+// have theirs keep them, each of them whole. A stream becomes a file. ErrInvalid if dir is not empty and
 // neither Force nor Update is set, or a name would leave dir; ErrNotFound if no part is selected; ErrConflict if another restore is at work in dir.
 func (c *Checkpoint) RestoreDir(ctx context.Context, prefix, dir string, opts *RestoreOptions) (RestoreReport, error) {
 	var o RestoreOptions
