@@ -79,7 +79,9 @@ func TestReadSavesMerges(t *testing.T) {
 	write := func(name string, r *SaveReport) string {
 		t.Helper()
 		r.Settings.Size = cmp.Or(r.Settings.Size, 1<<30)
-		r.Savers = []SaverAbout{{Name: subject}, {Name: PeerRestic}}
+		if r.Savers == nil {
+			r.Savers = []SaverAbout{{Name: subject}, {Name: PeerRestic}}
+		}
 		for i := range r.Cases {
 			r.Cases[i].compare()
 		}
@@ -108,9 +110,13 @@ func TestReadSavesMerges(t *testing.T) {
 	if len(r.Goals) == 0 || r.Goals[0].Measured != 7 || r.Environment.Revision != "aaa, bbb" {
 		t.Errorf("goals %+v, revision %q", r.Goals[:1], r.Environment.Revision)
 	}
-	smaller := write("3.json", &SaveReport{Settings: SaveSettings{Size: 1 << 20}})
-	elsewhere := write("4.json", &SaveReport{Environment: Environment{CPU: "another"}})
-	alien := filepath.Join(dir, "5.json")
+	third := write("3.json", &SaveReport{Savers: []SaverAbout{{Name: PeerRestic, Absent: "not here"}, {Name: PeerRclone}}})
+	if r, err = ReadSaves(first, third); err != nil || len(r.Savers) != 3 || r.Savers[1].Absent != "" || r.Savers[2].Name != PeerRclone {
+		t.Errorf("contenders of both: %+v, %v", r.Savers, err)
+	}
+	smaller := write("4.json", &SaveReport{Settings: SaveSettings{Size: 1 << 20}})
+	elsewhere := write("5.json", &SaveReport{Environment: Environment{CPU: "another"}})
+	alien := filepath.Join(dir, "6.json")
 	if err := os.WriteFile(alien, []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
