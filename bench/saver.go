@@ -81,7 +81,9 @@ type Outcome struct {
 }
 
 // Savers are those that need no other module.
-func Savers() []Saver { return []Saver{tidemarkSave(), tidemarkSmall(), tidemarkJob(), idle()} }
+func Savers() []Saver {
+	return []Saver{tidemarkSave(), tidemarkSmall(), tidemarkTrusting(), tidemarkJob(), idle()}
+}
 
 func indexOfSaver(savers []Saver, name string) int {
 	return slices.IndexFunc(savers, func(s Saver) bool { return s.Name == name })

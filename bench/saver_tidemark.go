@@ -40,6 +40,24 @@ func tidemarkSmall() Saver {
 	}
 }
 
+// trusting is the name of the contender that takes the same as a sign of an unchanged file as rclone and restic do.
+const trusting = "tidemark-stat"
+
+func tidemarkTrusting() Saver {
+	return Saver{
+		Name:    trusting,
+		About:   "as tidemark, with every file declared Immutable: one of the same name, size, time and inode is not read again, which is how rclone and restic tell, too",
+		Prepare: createJob,
+		Open: func(ctx context.Context, p Place) (Session, error) {
+			s, err := openTidemark(ctx, p, nil)
+			if err == nil {
+				s.trust = []checkpoint.PartOption{checkpoint.Immutable("**")}
+			}
+			return s, err
+		},
+	}
+}
+
 // resident is the name of the contender that the goals of requests are for.
 const resident = "tidemark-job"
 
@@ -91,7 +109,8 @@ func openTidemark(ctx context.Context, p Place, o *checkpoint.Options) (*tidemar
 type tidemarkSession struct {
 	store   *tidemark.Store
 	owner   *checkpoint.Owner // nil: one-shot saves
-	storage string            // address of the store
+	trust   []checkpoint.PartOption
+	storage string // address of the store
 
 	begun *checkpoint.Writer // between BeginShares and Gather
 }
@@ -99,7 +118,7 @@ type tidemarkSession struct {
 func (s *tidemarkSession) Save(ctx context.Context, dir string) (Outcome, error) {
 	// What the names of the states mean. Cases A to D have no such files.
 	fill := func(w *checkpoint.Writer) error {
-		return w.AddDir("", dir, checkpoint.Immutable("**.sst"), checkpoint.Content("**.dump"))
+		return w.AddDir("", dir, append([]checkpoint.PartOption{checkpoint.Immutable("**.sst"), checkpoint.Content("**.dump")}, s.trust...)...)
 	}
 	if s.owner == nil {
 		info, err := s.store.Save(ctx, benchJob, fill, nil)
