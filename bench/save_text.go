@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -13,18 +12,12 @@ const saveNoise = "Contenders take turns. Times are medians of the rounds, peaks
 	"tidemark's in the same round. A busy machine adds to times; it adds nothing to requests and bytes."
 
 // WriteJSON writes the report as one document on one line.
-func (r *SaveReport) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
-}
+func (r *SaveReport) WriteJSON(w io.Writer) error { return writeLine(w, r) }
 
 // WriteText writes the report as tables for people.
 func (r *SaveReport) WriteText(w io.Writer) error {
 	var b strings.Builder
-	for _, row := range r.facts() {
-		fmt.Fprintf(&b, "%-10s  %s\n", row[0], row[1])
-	}
+	writeFacts(&b, r.facts())
 	fmt.Fprintf(&b, "\n%s\n\n", saveNoise)
 	columns(&b, nil, r.legend())
 	for _, t := range r.tables() {
@@ -42,9 +35,7 @@ func (r *SaveReport) WriteText(w io.Writer) error {
 func (r *SaveReport) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("```\n")
-	for _, row := range r.facts() {
-		fmt.Fprintf(&b, "%-10s  %s\n", row[0], row[1])
-	}
+	writeFacts(&b, r.facts())
 	b.WriteString("```\n\n" + saveNoise + "\n\n```\n")
 	columns(&b, nil, r.legend())
 	b.WriteString("```\n")

@@ -19,9 +19,7 @@ func tidemarkSave() Saver {
 		Name:    subject,
 		About:   "tidemark.Open and Store.Save, no options; a new process for each save, which knows nothing of the one before",
 		Prepare: createJob,
-		Open: func(ctx context.Context, p Place) (Session, error) {
-			return openTidemark(ctx, p, nil)
-		},
+		Open:    openPlain,
 	}
 }
 
@@ -34,9 +32,7 @@ func tidemarkSmall() Saver {
 		About:   "the same with GOMEMLIMIT 22 MiB, as docs/operations.md has it for a container of 64 MiB",
 		Env:     []string{"GOMEMLIMIT=22MiB"}, // packs do not lie in the heap that it limits
 		Prepare: createJob,
-		Open: func(ctx context.Context, p Place) (Session, error) {
-			return openTidemark(ctx, p, nil)
-		},
+		Open:    openPlain,
 	}
 }
 
@@ -79,6 +75,8 @@ func tidemarkJob() Saver {
 		},
 	}
 }
+
+func openPlain(ctx context.Context, p Place) (Session, error) { return openTidemark(ctx, p, nil) }
 
 // createJob is to tidemark what init is to restic: it tries out the store and creates the job, once for all saves.
 func createJob(ctx context.Context, p Place) error {

@@ -14,18 +14,19 @@ const noise = "Contenders take turns within a case. Nanoseconds are the median o
 	"goal is judged; every other figure is the worst of the rounds. A busy machine adds to waits and nanoseconds, most to p99.9 and max; it adds nothing to counts."
 
 // WriteJSON writes the report as one document on one line.
-func (r *Report) WriteJSON(w io.Writer) error {
+func (r *Report) WriteJSON(w io.Writer) error { return writeLine(w, r) }
+
+// writeLine writes v as JSON on a line of its own.
+func writeLine(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return enc.Encode(v)
 }
 
 // WriteText writes the report as tables for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	for _, row := range r.facts() {
-		fmt.Fprintf(&b, "%-10s  %s\n", row[0], row[1])
-	}
+	writeFacts(&b, r.facts())
 	fmt.Fprintf(&b, "\n%s\n\n", noise)
 	columns(&b, nil, r.legend())
 	for _, c := range r.Cases {
@@ -42,6 +43,12 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func writeFacts(b *strings.Builder, facts [][2]string) {
+	for _, row := range facts {
+		fmt.Fprintf(b, "%-10s  %s\n", row[0], row[1])
+	}
 }
 
 // facts are where a report was made.
