@@ -142,17 +142,21 @@ func wantsOf(t *target, off int64, table *format.Table, packs packs, missing []s
 // put adds wants to the batch and sends it when it is full.
 func (p *planner) put(ctx context.Context, wants []want) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.batch = append(p.batch, wants...)
-	if len(p.batch) < p.size {
+	full := len(p.batch) >= p.size
+	p.mu.Unlock()
+	if !full {
 		return nil
 	}
 	return p.flush(ctx)
 }
 
+// flush sends the batch, without the lock: fetching may be slower than planning.
 func (p *planner) flush(ctx context.Context) error {
+	p.mu.Lock()
 	batch := p.batch
 	p.batch, p.size = nil, planFrames
+	p.mu.Unlock()
 	slices.SortFunc(batch, compareWants)
 	for len(batch) > 0 {
 		n := cutRun(batch)
