@@ -75,19 +75,6 @@ func TestDirectoryThatGrowsWhileSaved(t *testing.T) {
 	}
 }
 
-// Files of /proc have no size and yet content: to a save, they change each time.
-func TestFileThatNeverHoldsStill(t *testing.T) {
-	const live = "/proc/self/status"
-	if _, err := os.Stat(live); err != nil {
-		t.Skipf("needs Linux's /proc: %v", err)
-	}
-	s := openMem(t, memstore.New())
-	_, err := s.Save(context.Background(), "j", func(w *Writer) error { return w.AddFile("status", live) }, nil)
-	if e := wantKind(t, err, ErrChanged); e.Part != "status" {
-		t.Errorf("the error does not name the part: %+v", e)
-	}
-}
-
 func TestSaveRefusesWhatItCannotRestore(t *testing.T) {
 	tests := map[string]func(dir string) error{
 		"fifo":          func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, "bad"), 0o600) },

@@ -17,7 +17,16 @@ import (
 	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if env := os.Getenv(workerEnv); env != "" {
+		if err := beWorker(env); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // openMem opens a Store on a connection to memory.
 func openMem(t testing.TB, s objstore.Store) *Store {

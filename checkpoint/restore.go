@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"strings"
@@ -158,7 +159,14 @@ func checkLink(name, to string) error {
 
 // targetError explains what went wrong with a file.
 func (c *Checkpoint) targetError(t *target, err error) error {
-	return namePart(c.localError("restore", err), string(t.part.Name))
+	name := string(t.part.Name)
+	err = namePart(c.localError("restore", err), name)
+	var e *Error
+	var local *fs.PathError
+	if errors.As(err, &e) || !errors.As(err, &local) {
+		return err
+	}
+	return fmt.Errorf("part %q: %w", name, err) // of no kind that has a name, like a failing disk; it tells the last of the names at most
 }
 
 // localError classifies errors of the local file system.

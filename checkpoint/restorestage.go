@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidemark-go/tidemark/internal/flock"
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
@@ -65,11 +66,7 @@ func (s *stage) open(o RestoreOptions) (err error) {
 	if s.lock, err = s.root.Open("."); err != nil {
 		return err
 	}
-	free, err := tryLock(s.lock)
-	if err != nil {
-		return err
-	}
-	if !free {
+	if free, err := flock.Try(s.lock); err == nil && !free { // where nothing can be locked, restores are not kept apart
 		return &Error{Kind: ErrConflict, Op: "restore", Err: fmt.Errorf("another restore is at work in directory %s", s.dir), Hint: "wait for it, or name another directory"}
 	}
 	entries, err := s.lock.ReadDir(-1)

@@ -14,51 +14,49 @@ import (
 // workerEnv makes this test binary a worker: it holds the store's directory, the assignment, the worker's name, and how it ends.
 const workerEnv = "TIDEMARK_TEST_WORKER"
 
-// TestWorkerProcess is what the processes of TestWorkersInProcesses run.
-func TestWorkerProcess(t *testing.T) {
-	env := os.Getenv(workerEnv)
-	if env == "" {
-		t.Skip("run by TestWorkersInProcesses only")
-	}
+// beWorker is what the processes of TestWorkersInProcesses run instead of tests.
+func beWorker(env string) error {
 	f := strings.Split(env, "|")
 	assignment, err := hex.DecodeString(f[1])
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	ctx := context.Background()
 	s, err := Open(ctx, "file://"+f[0], nil)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	w, err := mustJob(t, s, "j").Join(ctx, assignment, f[2])
+	j, err := s.Job("j")
 	if err != nil {
-		t.Fatal(err)
+		return err
+	}
+	w, err := j.Join(ctx, assignment, f[2])
+	if err != nil {
+		return err
 	}
 	if err := w.Add(f[2], bytes.NewReader(noise(uint64(f[2][0]), 20<<20))); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	handle, err := w.Finish(ctx)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if f[3] == "dies" { // everything is stored, and nobody will ever know
 		p, err := os.FindProcess(os.Getpid())
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if err := p.Kill(); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		select {} // the signal is on its way
 	}
 	fmt.Printf("handle=%x\n", handle)
+	return nil
 }
 
 // Three workers in processes of their own; one is killed while it saves and started again.
 func TestWorkersInProcesses(t *testing.T) {
-	if os.Getenv(workerEnv) != "" {
-		t.Skip("this is a worker")
-	}
 	dir := t.TempDir()
 	ctx := context.Background()
 	s, err := Open(ctx, "file://"+dir, nil)
@@ -69,7 +67,7 @@ func TestWorkersInProcesses(t *testing.T) {
 	c := mustBegin(t, o, files{"source": []byte("17")})
 	assignment := mustAssignment(t, c)
 	run := func(name, end string) (handle []byte, err error) {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestWorkerProcess$", "-test.v=false")
+		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%x|%s|%s", workerEnv, dir, assignment, name, end))
 		out, err := cmd.CombinedOutput()
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"time"
+
+	"github.com/tidemark-go/tidemark/internal/flock"
 )
 
 // stripes is the number of lock files: enough that keys rarely share one, few enough to stay for ever. They must stay:
@@ -32,7 +34,7 @@ func lockKey(ctx context.Context, root *os.Root, key string) (*keyLock, error) {
 	}
 	const first, longest = 500 * time.Microsecond, 20 * time.Millisecond
 	for span := first; ; span = min(2*span, longest) {
-		locked, err := tryLock(f)
+		locked, err := flock.Try(f)
 		if err != nil {
 			_ = f.Close()
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"path"
 	"syscall"
 
+	"github.com/tidemark-go/tidemark/internal/flock"
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
@@ -207,7 +208,7 @@ func newTemp(root *os.Root) (*temporary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tryLock(f); err != nil {
+	if _, err := flock.Try(f); err != nil {
 		return nil, errors.Join(err, f.Close(), root.Remove(name))
 	}
 	return &temporary{File: f, path: name}, nil
@@ -226,7 +227,7 @@ func sweep(root *os.Root) {
 		if err != nil {
 			continue
 		}
-		if locked, err := tryLock(f); err == nil && locked {
+		if locked, err := flock.Try(f); err == nil && locked {
 			_ = root.Remove(name)
 		}
 		_ = f.Close()

@@ -1,6 +1,6 @@
 //go:build unix
 
-package filestore
+package flock
 
 import (
 	"errors"
@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes the exclusive lock on f if nobody has it.
-func tryLock(f *os.File) (bool, error) {
+func try(f *os.File) (bool, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return false, err
