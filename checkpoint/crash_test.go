@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,142 +13,6 @@ import (
 	"github.com/tidemark-go/tidemark/internal/objstore"
 	"github.com/tidemark-go/tidemark/internal/objstore/memstore"
 )
-
-// The states that the scenarios below save: more than embedLimit, so that packs are objects; then a change in one page.
-var (
-	oldState = files{"db": noise(1, embedLimit+100_000), "map": []byte("a=1"), "empty": {}}
-	newState = files{"db": changed(oldState["db"], 70_000), "map": []byte("a=2"), "empty": {}}
-)
-
-func changed(b []byte, at int) []byte {
-	b = slices.Clone(b)
-	b[at]++
-	return b
-}
-
-// scenario is one operation that a process may die in. before has run undisturbed on another connection; run is disturbed.
-type scenario struct {
-	name   string
-	before func(t *testing.T, s *Store)
-	run    func(s *Store) error
-	commit bool // run commits newState
-}
-
-const crashJob = "flows"
-
-var errUnfinished = errors.New("the scenario did not finish")
-
-func saveOneShot(s *Store) error {
-	_, err := s.Save(context.Background(), crashJob, addAll(newState), &SaveOptions{Retention: Retention{KeepLast: 2}})
-	return err
-}
-
-func saveOwned(s *Store) error {
-	ctx := context.Background()
-	o, err := s.Acquire(ctx, crashJob, &AcquireOptions{Retention: Retention{KeepLast: 1}})
-	if err != nil {
-		return err
-	}
-	w, err := o.Begin(ctx, &BeginOptions{Tag: "mine"})
-	if err != nil {
-		return err
-	}
-	if err := addAll(newState)(w); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	_, err = w.Commit(ctx)
-	return errors.Join(err, o.Close())
-}
-
-// saveWithWorkers saves with two workers, one of which dies in the middle and is restarted.
-func saveWithWorkers(s *Store) error {
-	ctx := context.Background()
-	o, err := s.Acquire(ctx, crashJob, &AcquireOptions{Retention: Retention{KeepLast: 1}})
-	if err != nil {
-		return err
-	}
-	c, err := o.Begin(ctx, nil)
-	if err != nil {
-		return err
-	}
-	err = func() error {
-		assignment, err := c.Assignment()
-		if err != nil {
-			return err
-		}
-		dies := o.Worker(o.Epoch(), c.Checkpoint(), "db")
-		if err := dies.Add("db", bytes.NewReader(newState["db"])); err != nil {
-			return errors.Join(err, dies.Abort())
-		}
-		if err := dies.Abort(); err != nil {
-			return err
-		}
-		for worker, parts := range map[string]files{"db": {"db": newState["db"]}, "map": {"map": newState["map"]}} {
-			w, err := o.Join(ctx, assignment, worker)
-			if err != nil {
-				return err
-			}
-			for part, b := range parts {
-				if err := w.Add(part, bytes.NewReader(b)); err != nil {
-					return errors.Join(err, w.Abort())
-				}
-			}
-			handle, err := w.Finish(ctx)
-			if err != nil {
-				return err
-			}
-			if _, err := c.AddHandle(handle); err != nil {
-				return err
-			}
-		}
-		return addAll(files{"empty": newState["empty"]})(c)
-	}()
-	if err != nil {
-		return errors.Join(err, c.Abort())
-	}
-	_, err = c.Commit(ctx)
-	return errors.Join(err, o.Close())
-}
-
-func onJob(run func(ctx context.Context, j *Job) error) func(*Store) error {
-	return func(s *Store) error {
-		j, err := s.Job(crashJob)
-		if err != nil {
-			return err
-		}
-		return run(context.Background(), j)
-	}
-}
-
-func scenarios() []scenario {
-	nothing := func(*testing.T, *Store) {}
-	one := func(t *testing.T, s *Store) { mustSave(t, s, crashJob, oldState) }
-	three := func(t *testing.T, s *Store) {
-		mustSave(t, s, crashJob, files{"db": noise(7, embedLimit+5000)})
-		mustSave(t, s, crashJob, files{"db": noise(8, embedLimit+5000)})
-		mustSave(t, s, crashJob, oldState)
-	}
-	garbage := func(t *testing.T, s *Store) {
-		three(t, s)
-		if _, err := mustJob(t, s, crashJob).Retain(context.Background(), Retention{KeepLast: 1}, false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return []scenario{
-		{"first save", nothing, saveOneShot, true},
-		{"save", one, saveOneShot, true},
-		{"save with retention", three, saveOneShot, true},
-		{"first owned save", nothing, saveOwned, true},
-		{"owned save", three, saveOwned, true},
-		{"save with workers", three, saveWithWorkers, true},
-		{"tag", one, onJob(func(ctx context.Context, j *Job) error { _, err := j.Tag(ctx, "latest", "t"); return err }), false},
-		{"retain", three, onJob(func(ctx context.Context, j *Job) error {
-			_, err := j.Retain(ctx, Retention{KeepLast: 1}, false)
-			return err
-		}), false},
-		{"collect", garbage, onJob(func(ctx context.Context, j *Job) error { _, err := j.Collect(ctx, nil); return err }), false},
-	}
-}
 
 // fate is what becomes of the one request that is disturbed.
 type fate struct {
@@ -203,9 +66,9 @@ func TestCrashAtEveryRequest(t *testing.T) {
 func crashAt(t *testing.T, sc scenario, f fate, k int) (more bool) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
-		peer := openMem(t, mem.Peer())
+		peer := sc.opened(t, mem.Peer())
 		sc.before(t, peer)
-		before := look(t, peer)
+		before := look(t, mem, peer)
 		mem.OnDelete(refereeLive(t))
 
 		var late []func() error
@@ -220,20 +83,25 @@ func crashAt(t *testing.T, sc scenario, f fate, k int) (more bool) {
 			}
 			return f.outcome(&late)
 		})
-		err := sc.run(openMem(t, mem))
+		var via objstore.Store = mem
+		if sc.via != nil {
+			via = sc.via(mem)
+		}
+		err := sc.run(sc.opened(t, via))
 		if hit.N == 0 {
 			if err != nil {
 				t.Fatalf("undisturbed: %v", err)
 			}
+			judge(t, sc, fate{}, nil, before, look(t, mem, peer))
 			return
 		}
 		more = true
 		t.Logf("request %d (%s %s): %v", k, hit.Method, hit.Key, err)
-		judge(t, sc, f, err, before, look(t, peer))
+		judge(t, sc, f, err, before, look(t, mem, peer))
 		for _, apply := range late {
 			_ = apply() // long after everybody gave it up
 		}
-		judge(t, sc, f, err, before, look(t, peer))
+		judge(t, sc, f, err, before, look(t, mem, peer))
 		goesOn(t, mem, peer)
 	})
 	return more && !t.Failed()
@@ -241,18 +109,30 @@ func crashAt(t *testing.T, sc scenario, f fate, k int) (more bool) {
 
 // seen is what a reader finds.
 type seen struct {
-	latest uint64
-	state  files
+	latest  uint64
+	state   files
+	head    *format.Head // empty if there is none
+	garbage int
 }
 
 // look restores the latest checkpoint and checks every retained one.
-func look(t *testing.T, s *Store) seen {
+func look(t *testing.T, mem *memstore.Store, s *Store) seen {
 	t.Helper()
 	ctx := context.Background()
 	j := mustJob(t, s, crashJob)
+	at, err := j.readHead(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := seen{head: at.head}
+	if at.head == nil {
+		found.head = new(format.Head)
+		return found
+	}
+	found.garbage = len(unneeded(t, s, mem.Keys()))
 	c, err := j.Latest(ctx)
 	if errors.Is(err, ErrNotFound) {
-		return seen{}
+		return found
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -261,25 +141,28 @@ func look(t *testing.T, s *Store) seen {
 	if err != nil || !r.OK() {
 		t.Fatalf("verify: %v %+v", err, r.Problems)
 	}
-	return seen{c.Info().Checkpoint, restored(t, c)}
+	found.latest, found.state = c.Info().Checkpoint, restored(t, c)
+	return found
 }
 
 func judge(t *testing.T, sc scenario, f fate, err error, before, after seen) {
 	t.Helper()
 	same := after.latest == before.latest && before.state.diff(after.state) == ""
-	done := sc.commit && after.latest == before.latest+1 && newState.diff(after.state) == ""
+	next := sc.commit && after.latest == before.latest+1 && newState.diff(after.state) == ""
+	gone := sc.removes && after.latest == 0
+	done := (!sc.commit || next) && (sc.done == nil || sc.done(after.head, after.garbage))
 	switch {
-	case !same && !done:
+	case !same && !next && !gone:
 		t.Errorf("the latest checkpoint is %d, neither the old one (%d) nor the new one whole", after.latest, before.latest)
-	case err == nil && sc.commit && !done:
+	case err == nil && !done:
 		t.Error("acknowledged, but not there")
 	case f.refused && err == nil:
 		t.Error("refused, but reported as done")
-	case f.refused && !same:
+	case f.refused && done:
 		t.Error("refused, but done")
 	case f.dies && err == nil:
-		t.Error(errUnfinished)
-	case f.lasts && err != nil && !errors.Is(err, ErrOutcomeUnknown) && !same:
+		t.Error("the process was killed, and says that all is well")
+	case f.lasts && err != nil && !errors.Is(err, ErrOutcomeUnknown) && done:
 		t.Errorf("reported as failed for certain, and done: %v", err)
 	case !f.dies && !f.refused && !f.lasts && err != nil:
 		t.Errorf("one failed request was not survived: %v", err)
@@ -294,7 +177,7 @@ func goesOn(t *testing.T, mem *memstore.Store, peer *Store) {
 	if _, err := j.Collect(ctx, nil); err != nil && !errors.Is(err, ErrNotFound) {
 		t.Fatal(err)
 	}
-	look(t, peer)
+	look(t, mem, peer)
 	o, err := peer.Acquire(ctx, crashJob, &AcquireOptions{Retention: Retention{KeepLast: 1}})
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +196,7 @@ func goesOn(t *testing.T, mem *memstore.Store, peer *Store) {
 	if _, err := j.Collect(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	if d := state.diff(look(t, peer).state); d != "" {
+	if d := state.diff(look(t, mem, peer).state); d != "" {
 		t.Errorf("the next checkpoint: %s", d)
 	}
 	if extra := unneeded(t, peer, mem.Keys()); len(extra) > 0 {
@@ -358,20 +241,22 @@ func checkDead(key string, head []byte, peek func(string) ([]byte, bool)) error 
 	if err != nil {
 		return err
 	}
+	name, ok := format.ParseKey(crashJob, key)
+	if !ok {
+		return fmt.Errorf("%s is deleted, which is no object of the job", key)
+	}
 	for _, r := range h.Retained {
 		mk := format.ManifestKey(crashJob, r.Id, r.ManifestNonce)
 		b, ok := peek(mk)
 		if !ok || key == mk {
 			return fmt.Errorf("manifest of checkpoint %d is deleted while it is live", r.Id.Checkpoint)
 		}
-		m, err := format.DecodeManifest(b, nil)
+		needs, err := format.ManifestRefers(b)
 		if err != nil {
 			return err
 		}
-		for _, o := range m.Objects {
-			if k, _ := format.ObjectKey(crashJob, o, r.Id, r.ManifestNonce, r.ManifestSize); k == key {
-				return fmt.Errorf("%s is deleted while checkpoint %d refers to it", key, r.Id.Checkpoint)
-			}
+		if slices.Contains(needs, name.Nonce) {
+			return fmt.Errorf("%s is deleted while checkpoint %d refers to it", key, r.Id.Checkpoint)
 		}
 	}
 	return nil

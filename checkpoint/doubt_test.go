@@ -132,7 +132,7 @@ func TestRemovalDoesNotHitTheJobsNextLife(t *testing.T) {
 		if !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("removed, revived, and reported as %v", err)
 		}
-		if d := newState.diff(look(t, peer).state); d != "" {
+		if d := newState.diff(look(t, mem, peer).state); d != "" {
 			t.Errorf("a checkpoint that was acknowledged after the removal is gone: %s", d)
 		}
 	})
