@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"credentials/sidecar":           {"credentials"},
 	"emulator":                      {},
 	"emulator/fakegcs":              {"emulator"},
+	"emulator/retryconformance":     {"emulator"},
 	"internal/flock":                {},
 	"internal/format":               {},
 	"internal/objstore":             {},

@@ -85,7 +85,7 @@ const (
 
 	// Broken and wrong bodies.
 	EffectBreak        Effect = "break"         // Bytes: the connection closes after so many bytes of the reply's body
-	EffectBreakRequest Effect = "break_request" // Bytes: the connection breaks after so many bytes of the request's body
+	EffectBreakRequest Effect = "break_request" // Bytes, Status: the server gets so many bytes of the request's body; the connection closes, or Status is the reply
 	EffectFlip         Effect = "flip"          // Bytes: the byte at this offset of the reply's body is another one
 	EffectTruncate     Effect = "truncate"      // Bytes: the reply's body ends there, and its header agrees
 	EffectRepeat       Effect = "repeat"        // Bytes: the first so many bytes of the reply's body come twice

@@ -42,7 +42,7 @@ var effects = map[Effect]effect{
 	EffectSlow:         {[]string{"rate"}, []string{"rate"}, (*strike).changeReply},
 	EffectSlowRequest:  {[]string{"rate"}, []string{"rate"}, (*strike).changeRequest},
 	EffectBreak:        {[]string{"bytes"}, nil, (*strike).changeReply},
-	EffectBreakRequest: {[]string{"bytes"}, nil, (*strike).breakRequest},
+	EffectBreakRequest: {[]string{"bytes", "status"}, nil, (*strike).breakRequest},
 	EffectFlip:         {[]string{"bytes"}, nil, (*strike).changeReply},
 	EffectTruncate:     {[]string{"bytes"}, nil, (*strike).changeReply},
 	EffectRepeat:       {[]string{"bytes"}, []string{"bytes"}, (*strike).changeReply},
@@ -162,11 +162,15 @@ func (s *strike) changeRequest(w http.ResponseWriter, r *http.Request) {
 	s.next.ServeHTTP(w, changed)
 }
 
-// breakRequest lets the server see half a request and the client nothing.
-func (s *strike) breakRequest(_ http.ResponseWriter, r *http.Request) {
+// breakRequest lets the server see half a request and the client nothing, or a status that does not tell how much came.
+func (s *strike) breakRequest(w http.ResponseWriter, r *http.Request) {
 	broken := r.WithContext(r.Context())
 	broken.Body = &changedBody{ReadCloser: r.Body, ctx: r.Context(), then: s.rule.Then}
 	s.next.ServeHTTP(&lostReply{header: http.Header{}}, broken)
+	if s.rule.Then.Status != 0 {
+		s.status(w, r)
+		return
+	}
 	panic(http.ErrAbortHandler)
 }
 

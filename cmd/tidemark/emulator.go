@@ -24,6 +24,7 @@ type cloudFlags struct {
 	storageServer             string
 	memory                    byteSize
 	rateLimit, allowRemote    bool
+	testbench                 bool
 	s3                        s3Flags
 }
 
@@ -62,6 +63,7 @@ Whoever reaches the servers gets tokens and data, so they listen on loopback unl
 	flags.Var(&f.memory, "memory", "how much of objects is kept, e.g. 512MiB (default 1GiB)")
 	flags.BoolVar(&f.rateLimit, "rate-limit", false, "answer 429 to a second write of an object within a second, as GCS does")
 	flags.StringVar(&f.storageServer, "storage-server", "tidemark", "tidemark or fake-gcs")
+	flags.BoolVar(&f.testbench, "testbench", false, "stand in for Google's storage-testbench: retry tests, and requests without a token")
 	f.s3.register(flags)
 	flags.BoolVar(&f.allowRemote, "allow-remote", false, "allow addresses that other machines can reach")
 	cmd.RunE = a.action(func(ctx context.Context, _ []string) error { return a.runEmulator(ctx, f) })
@@ -111,7 +113,8 @@ func (f *cloudFlags) options() (*emulator.Options, error) {
 	}
 	opts := &emulator.Options{
 		StorageAddr: f.storage, MetadataAddr: f.metadata, OAuthAddr: f.oauth, AllowNonLoopback: f.allowRemote,
-		Metadata: &emulator.MetadataOptions{TokenLifetime: time.Duration(f.tokenLifetime), ReuseUntil: time.Duration(f.reuseUntil)},
+		Testbench: f.testbench,
+		Metadata:  &emulator.MetadataOptions{TokenLifetime: time.Duration(f.tokenLifetime), ReuseUntil: time.Duration(f.reuseUntil)},
 	}
 	switch f.storageServer {
 	case "tidemark":
