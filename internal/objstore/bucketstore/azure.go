@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
-	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
 // AzureOptions are for OpenAzure; the zero value and nil are the defaults.
@@ -35,18 +33,14 @@ type AzureOptions struct {
 // a large body in blocks, several requests for what is one here. Below it, azblob brings the whole of Apache Arrow into the program
 // (6.7 MB) for a kind of listing that nobody here asks for. Six kinds of request need none of that.
 type Azure struct {
-	client    *http.Client
-	base      url.URL // scheme, host, and "/container" behind the path of the endpoint
+	httpStore
 	account   string
 	authority authority
-	prefix    string
-	name      string
-	ownPool   *transport.Pool // nil if the client is the caller's
 }
 
 var (
-	_ objstore.Store    = (*Azure)(nil)
-	_ objstore.Streamer = (*Azure)(nil)
+	_ objstore.Store = (*Azure)(nil)
+	_ service        = (*Azure)(nil)
 )
 
 // containerName: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
@@ -62,15 +56,14 @@ func OpenAzure(client *http.Client, container string, o *AzureOptions) (*Azure, 
 	if o == nil {
 		o = &AzureOptions{}
 	}
-	s := &Azure{name: cmp.Or(o.Name, strings.TrimSuffix("azblob://"+container+"/"+o.Prefix, "/"))}
+	s := &Azure{}
+	s.name, s.service, s.headers = cmp.Or(o.Name, strings.TrimSuffix("azblob://"+container+"/"+o.Prefix, "/")), s, azureHeaders{}
 	invalid := func(err error) error {
 		return &objstore.Error{Kind: objstore.KindInvalid, Op: "open", Key: s.name, Err: err}
 	}
-	if prefix := strings.TrimSuffix(o.Prefix, "/"); prefix != "" {
-		if err := objstore.CheckKey("open", prefix); err != nil {
-			return nil, err
-		}
-		s.prefix = prefix + "/"
+	var err error
+	if s.prefix, err = below(o.Prefix); err != nil {
+		return nil, err
 	}
 	if len(container) > 63 || !containerName.MatchString(container) {
 		return nil, invalid(fmt.Errorf("%q is no name of a container", container))
@@ -92,58 +85,26 @@ func OpenAzure(client *http.Client, container string, o *AzureOptions) (*Azure, 
 		}
 		s.authority = brought{}
 	}
-	s.client = s.connections(client)
+	s.connect(client)
 	return s, nil
 }
 
 var errNoAuthority = errors.New("none of AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN and AZURE_STORAGE_CONNECTION_STRING is set, and no HTTP client brings tokens")
 
-// connections never follow a redirection: it would carry the authority to another host.
-func (s *Azure) connections(client *http.Client) *http.Client {
-	once := http.Client{}
-	if client != nil {
-		once = *client
-	} else {
-		s.ownPool = transport.New(nil)
-		once.Transport = s.ownPool
-	}
-	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &once
-}
-
 // Traits has no limit: Azure throttles an account, not a blob.
 func (s *Azure) Traits() objstore.Traits { return objstore.Traits{} }
 
-// String is AzureOptions.Name.
-func (s *Azure) String() string { return s.name }
+// Stat implements objstore.Store. Unlike S3, Azure says in a header why it refuses a HEAD.
+func (s *Azure) Stat(ctx context.Context, key string) (objstore.Info, error) { return s.head(ctx, key) }
 
-// Close closes the connections that are the store's own.
-func (s *Azure) Close() error {
-	if s.ownPool != nil {
-		return s.ownPool.Close()
+// aliased implements service.
+func (s *Azure) aliased(name string) error {
+	if azureAliases.MatchString(name) {
+		return errors.New("a backslash is a slash to Azure, and a dot before a slash or at the end is left out: two keys would be one blob")
 	}
 	return nil
 }
 
-// locate checks key and returns the blob's full name.
-func (s *Azure) locate(ctx context.Context, op, key string) (string, error) {
-	if ctx.Err() != nil {
-		return "", objstore.ContextError(ctx, op, key)
-	}
-	if err := objstore.CheckKey(op, key); err != nil {
-		return "", err
-	}
-	name := s.prefix + key
-	if len(name) > objstore.MaxKey {
-		return "", objstore.CheckKey(op, name)
-	}
-	if aliased.MatchString(name) {
-		return "", &objstore.Error{Kind: objstore.KindInvalid, Op: op, Key: key,
-			Err: errors.New("a backslash is a slash to Azure, and a dot before a slash or at the end is left out: two keys would be one blob")}
-	}
-	return name, nil
-}
-
-// aliased names are not told apart from others:
+// azureAliases are not told apart from other names:
 // https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata#blob-names
-var aliased = regexp.MustCompile(`\\|\.(/|$)`)
+var azureAliases = regexp.MustCompile(`\\|\.(/|$)`)

@@ -40,7 +40,7 @@ func openAzurite(t *testing.T, endpoint string) *Azure {
 			t.Error(err)
 		}
 	})
-	resp, err := s.send(t.Context(), &azureCall{op: "create", method: http.MethodPut, query: map[string][]string{"restype": {"container"}}})
+	resp, err := s.send(t.Context(), &call{op: "create", method: http.MethodPut, query: map[string][]string{"restype": {"container"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

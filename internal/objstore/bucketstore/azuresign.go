@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -70,7 +71,7 @@ func (k sharedKey) toSign(r *http.Request) string {
 	for _, name := range signedHeaders {
 		value := r.Header.Get(name)
 		if name == "Content-Length" && r.ContentLength > 0 {
-			value = itoa(r.ContentLength)
+			value = strconv.FormatInt(r.ContentLength, 10)
 		}
 		b.WriteString(value + "\n")
 	}

@@ -89,12 +89,9 @@ func New(b *blob.Bucket, o *Options) (*Store, error) {
 			Err: fmt.Errorf("no create-if-absent and compare-and-swap are known for the gocloud driver %s", driverName(b)),
 		}
 	}
-	prefix := strings.TrimSuffix(o.Prefix, "/")
-	if prefix != "" {
-		if err := objstore.CheckKey("open", prefix); err != nil {
-			return nil, err
-		}
-		prefix += "/"
+	prefix, err := below(o.Prefix)
+	if err != nil {
+		return nil, err
 	}
 	return &Store{
 		b: b, d: d, prefix: prefix,

@@ -3,7 +3,6 @@ package bucketstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"gocloud.dev/blob"
@@ -53,54 +52,14 @@ func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, objst
 		return nil, objstore.Absent, s.failRead(actx, op, key, err)
 	}
 	defer func() { _ = r.Close() }() // only frees the connection
-	if info.Size > limit {
-		return nil, objstore.Absent, &objstore.Error{
-			Kind: objstore.KindTooLarge, Op: op, Key: key, Err: fmt.Errorf("it has %d bytes, %d are allowed", info.Size, limit),
-		}
-	}
-	body := make([]byte, info.Size)
-	if _, err := io.ReadFull(r, body); err != nil {
+	body, err := readWhole(r, info, limit)
+	if err != nil {
 		return nil, objstore.Absent, s.fail(actx, op, key, err)
-	}
-	if crc := objstore.CRC32C(body); info.HasCRC32C && crc != info.CRC32C {
-		return nil, objstore.Absent, &objstore.Error{
-			Kind: objstore.KindCorrupt, Op: op, Key: key, Err: fmt.Errorf("CRC32C %08x, the store says %08x", crc, info.CRC32C),
-		}
 	}
 	return body, info.Version, nil
 }
 
 // ReadRange implements objstore.Store.
 func (s *Store) ReadRange(ctx context.Context, key string, off int64, p []byte) error {
-	const op = "range"
-	if off < 0 {
-		return &objstore.Error{Kind: objstore.KindInvalid, Op: op, Key: key, Err: errors.New("the offset is negative")}
-	}
-	if len(p) == 0 { // a range request cannot ask for nothing
-		info, err := s.Stat(ctx, key)
-		if err == nil && off > info.Size {
-			return shortRange(key)
-		}
-		return err
-	}
-	actx, name, err := s.begin(ctx, op, key, objstore.ClassGet)
-	if err != nil {
-		return err
-	}
-	r, info, err := s.open(actx, name, off, int64(len(p)))
-	if err != nil {
-		return s.failRead(actx, op, key, err)
-	}
-	defer func() { _ = r.Close() }() // only frees the connection
-	if off+int64(len(p)) > info.Size {
-		return shortRange(key)
-	}
-	if _, err := io.ReadFull(r, p); err != nil {
-		return s.fail(actx, op, key, err)
-	}
-	return nil
-}
-
-func shortRange(key string) error {
-	return &objstore.Error{Kind: objstore.KindCorrupt, Op: "range", Key: key, Err: errors.New("the object ends before the range does")}
+	return readRange(ctx, s.Stat, s.OpenRange, key, off, p)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
-	"github.com/tidemark-go/tidemark/internal/objstore/transport"
 )
 
 // S3Options are for OpenS3; the zero value and nil are the defaults.
@@ -44,20 +43,17 @@ type S3Options struct {
 // below it signs headers that proxies change, adds checksum trailers that only Amazon knows, and has no signature
 // that may stand beside Google's preconditions. Six kinds of request need none of that.
 type S3 struct {
-	client  *http.Client
-	base    url.URL // scheme, host and, in path style, "/bucket"
+	httpStore
 	d       s3dialect
 	region  string
 	creds   aws.CredentialsProvider
-	prefix  string
-	name    string
-	ownPool *transport.Pool // nil if the client is the caller's
-	noBatch atomic.Bool     // the server has shown that it knows no DeleteObjects
+	noBatch atomic.Bool // the server has shown that it knows no DeleteObjects
 }
 
 var (
 	_ objstore.Store        = (*S3)(nil)
 	_ objstore.BatchDeleter = (*S3)(nil)
+	_ service               = (*S3)(nil)
 )
 
 // OpenS3 opens a bucket. client only carries the requests, which are signed here, and stays the caller's; nil stands for connections of the
@@ -66,15 +62,14 @@ func OpenS3(ctx context.Context, client *http.Client, bucket string, o *S3Option
 	if o == nil {
 		o = &S3Options{}
 	}
-	s := &S3{name: cmp.Or(o.Name, strings.TrimSuffix("s3://"+bucket+"/"+o.Prefix, "/"))}
+	s := &S3{}
+	s.name, s.service = cmp.Or(o.Name, strings.TrimSuffix("s3://"+bucket+"/"+o.Prefix, "/")), s
 	invalid := func(err error) error {
 		return &objstore.Error{Kind: objstore.KindInvalid, Op: "open", Key: s.name, Err: err}
 	}
-	if prefix := strings.TrimSuffix(o.Prefix, "/"); prefix != "" {
-		if err := objstore.CheckKey("open", prefix); err != nil {
-			return nil, err
-		}
-		s.prefix = prefix + "/"
+	var err error
+	if s.prefix, err = below(o.Prefix); err != nil {
+		return nil, err
 	}
 	if !bucketName.MatchString(bucket) {
 		return nil, invalid(fmt.Errorf("%q is no name of a bucket", bucket))
@@ -83,6 +78,7 @@ func OpenS3(ctx context.Context, client *http.Client, bucket string, o *S3Option
 	if isGoogle(o.Endpoint) {
 		s.d = google{}
 	}
+	s.headers = s.d
 	config, err := chain(ctx, s.d == google{})
 	if err != nil {
 		return nil, &objstore.Error{Kind: objstore.KindCredentials, Op: "open", Key: s.name, Err: fmt.Errorf("read the AWS configuration: %w", err)}
@@ -101,7 +97,7 @@ func OpenS3(ctx context.Context, client *http.Client, bucket string, o *S3Option
 	if s.base, err = address(bucket, s.region, o); err != nil {
 		return nil, invalid(err)
 	}
-	s.client = s.connections(client)
+	s.connect(client)
 	return s, nil
 }
 
@@ -109,19 +105,6 @@ var (
 	bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]$`)
 	regionName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`) // it becomes part of a host name
 )
-
-// connections never follow a redirection: it would carry the signature of another host, and says only that the region is wrong.
-func (s *S3) connections(client *http.Client) *http.Client {
-	once := http.Client{}
-	if client != nil {
-		once = *client
-	} else {
-		s.ownPool = transport.New(nil)
-		once.Transport = s.ownPool
-	}
-	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &once
-}
 
 // address is where the bucket is.
 func address(bucket, region string, o *S3Options) (url.URL, error) {
@@ -182,28 +165,5 @@ func (s *S3) Traits() objstore.Traits {
 	return objstore.Traits{RewriteInterval: s.d.rewriteInterval()}
 }
 
-// String is S3Options.Name.
-func (s *S3) String() string { return s.name }
-
-// Close closes the connections that are the store's own.
-func (s *S3) Close() error {
-	if s.ownPool != nil {
-		return s.ownPool.Close()
-	}
-	return nil
-}
-
-// locate checks key and returns the object's full name.
-func (s *S3) locate(ctx context.Context, op, key string) (string, error) {
-	if ctx.Err() != nil {
-		return "", objstore.ContextError(ctx, op, key)
-	}
-	if err := objstore.CheckKey(op, key); err != nil {
-		return "", err
-	}
-	name := s.prefix + key
-	if len(name) > objstore.MaxKey {
-		return "", objstore.CheckKey(op, name)
-	}
-	return name, nil
-}
+// aliased implements service: to S3 a key is its bytes.
+func (s *S3) aliased(string) error { return nil }

@@ -80,7 +80,7 @@ func (s *S3) deleteObjects(ctx context.Context, keys []string) (failed map[strin
 		return nil, &objstore.Error{Kind: objstore.KindInvalid, Op: op, Key: keys[0], Err: err}
 	}
 	sum := md5.Sum(body) // of a body this small it costs nothing, and it is what every server takes for the checksum that this call must have
-	c := &s3Call{
+	c := &call{
 		op: op, key: keys[0], class: objstore.ClassDelete, method: http.MethodPost, query: url.Values{"delete": {""}}, body: body,
 		header: http.Header{"Content-Md5": {base64.StdEncoding.EncodeToString(sum[:])}, "Content-Type": {"application/xml"}},
 	}
@@ -123,7 +123,7 @@ var statusOfCode = map[string]int{
 }
 
 // refusedKey gives the refusal of one key its kind.
-func refusedKey(c *s3Call, key, code, message string) *objstore.Error {
+func refusedKey(c *call, key, code, message string) *objstore.Error {
 	status, ok := statusOfCode[code]
 	if !ok {
 		status = http.StatusBadRequest
@@ -131,7 +131,7 @@ func refusedKey(c *s3Call, key, code, message string) *objstore.Error {
 			status = http.StatusServiceUnavailable
 		}
 	}
-	e := &objstore.Error{Op: c.op, Key: key, Kind: s3Kind(c, status, code, true), Err: &s3Error{Code: code, Message: message}}
+	e := &objstore.Error{Op: c.op, Key: key, Kind: s3Kind(c, status, code), Err: &serviceError{Code: code, Message: message}}
 	if e.Kind == objstore.KindPermission {
 		e.Permission, e.Principal = s3Refusal(message)
 	}

@@ -1,35 +1,13 @@
 package bucketstore
 
 import (
-	"context"
-	"encoding/xml"
+	"cmp"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
-	"strings"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
-
-// s3Error is how S3 and Google's XML API say no. What else they put there, the string that they signed for one, is not for messages.
-type s3Error struct {
-	XMLName xml.Name `xml:"Error"`
-	Code    string
-	Message string
-	Details string // Google's
-	Region  string // where the bucket is
-}
-
-func (e *s3Error) Error() string {
-	text := e.Code
-	for _, more := range []string{e.Message, e.Details} {
-		if more = strings.Join(strings.Fields(more), " "); more != "" {
-			text += ": " + more
-		}
-	}
-	return clip(text)
-}
 
 // s3Kinds are the codes whose status alone says too little. Google's are from cloud.google.com/storage/docs/xml-api/reference-status, Amazon's from
 // docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
@@ -55,80 +33,35 @@ var s3Kinds = map[string]objstore.Kind{
 	"NotImplemented": objstore.KindUnsupported,
 }
 
-// maxErrorBody is more than an error of the service has, and as much as is read of a page.
-const maxErrorBody = 64 << 10
-
-// refused gives an answer that is no success its kind.
-func (s *S3) refused(ctx context.Context, c *s3Call, resp *http.Response) error {
-	e := &objstore.Error{Op: c.op, Key: c.key, RetryAfter: retryAfter(resp.Header), Status: resp.StatusCode}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	if err != nil {
-		return s.fail(ctx, c, err)
-	}
-	var said s3Error
-	genuine := xml.Unmarshal(body, &said) == nil && said.Code != ""
-	switch {
-	case genuine:
-		e.Err = fmt.Errorf("HTTP %d: %w", resp.StatusCode, &said)
-	case len(body) == 0 || c.method == http.MethodHead:
-		e.Err = fmt.Errorf("HTTP %d without a word", resp.StatusCode)
-	default:
-		c.attempt.condemn()
-		e.Kind = objstore.KindUnavailable
-		e.Err = fmt.Errorf("HTTP %d with a page that is not the storage API's, %d bytes of %q", resp.StatusCode, len(body), resp.Header.Get("Content-Type"))
-		return e
-	}
-	e.Kind = s3Kind(c, resp.StatusCode, said.Code, genuine)
+// judge implements service.
+func (s *S3) judge(e *objstore.Error, c *call, resp *http.Response, said *serviceError) {
+	e.Kind = s3Kind(c, resp.StatusCode, said.Code)
 	if c.method == http.MethodHead && resp.StatusCode/100 == 4 && e.Kind != objstore.KindThrottled {
 		e.Kind = objstore.KindUnknown // it is without a word by nature; Stat finds out
 	}
 	if e.Kind == objstore.KindPermission {
 		e.Permission, e.Principal = s3Refusal(said.Message + " " + said.Details)
 	}
-	region := said.Region
-	if region == "" {
-		region = resp.Header.Get("X-Amz-Bucket-Region")
-	}
+	region := cmp.Or(said.Region, resp.Header.Get("X-Amz-Bucket-Region"))
 	if region != "" && region != s.region && (resp.StatusCode < 400 || said.Code == "AuthorizationHeaderMalformed") {
 		e.Kind = objstore.KindInvalid
 		e.Err = fmt.Errorf("the bucket is in region %s, not %s (%w)", region, s.region, e.Err)
 	}
-	return e
 }
 
-func s3Kind(c *s3Call, status int, code string, genuine bool) objstore.Kind {
+// s3Kind reads a refusal; code is empty where the service itself said nothing. What kindOfStatus calls invalid includes 301 and 307, another
+// region, and 400, an argument.
+func s3Kind(c *call, status int, code string) objstore.Kind {
 	if kind, ok := s3Kinds[code]; ok {
 		return kind
 	}
-	switch status {
-	case http.StatusUnauthorized:
-		return objstore.KindCredentials
-	case http.StatusForbidden:
-		return objstore.KindPermission
-	case http.StatusNotFound:
-		if c.op == "put" && code == "NoSuchKey" { // If-Match on what is absent
-			return objstore.KindPrecondition
-		}
-		return missing(c.op, code, "", genuine)
-	case http.StatusPreconditionFailed, http.StatusNotModified:
+	if status != http.StatusNotFound {
+		return kindOfStatus(status)
+	}
+	if c.op == "put" && code == "NoSuchKey" { // If-Match on what is absent
 		return objstore.KindPrecondition
-	case http.StatusRequestedRangeNotSatisfiable:
-		return objstore.KindCorrupt
-	case http.StatusTooManyRequests:
-		return objstore.KindThrottled
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return objstore.KindUnavailable
-	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
-		return objstore.KindUnsupported
-	case http.StatusInsufficientStorage:
-		return objstore.KindNoSpace
-	case http.StatusRequestEntityTooLarge:
-		return objstore.KindTooLarge
 	}
-	if status >= 500 || status == http.StatusConflict {
-		return objstore.KindUnavailable
-	}
-	return objstore.KindInvalid // 301 and 307: another region; 400: an argument
+	return missing(c.op, code, "", code != "")
 }
 
 var awsRefusal = regexp.MustCompile(`(?:User: )?(\S+) is not authorized to perform: ([\w:]+)`)

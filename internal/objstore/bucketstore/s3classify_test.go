@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -145,6 +146,23 @@ func TestS3RangesAreWhatWasAskedFor(t *testing.T) {
 		if err := s.ReadRange(t.Context(), "k", 2, p); objstore.KindOf(err) != c.want || err == nil && string(p) != "abc" {
 			t.Errorf("%s: %q, %v", name, p, err)
 		}
+	}
+}
+
+// A stream that ends before its range is none that ended well, whatever the server said of its length.
+func TestStreamsThatEndEarlySaySo(t *testing.T) {
+	s := s3Fake(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+		return respond(r, 206, "", "ab", "ETag", `"e"`, "Content-Range", "bytes 2-4/10"), nil
+	}))
+	body, err := s.OpenRange(t.Context(), "k", 2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(body); objstore.KindOf(err) != objstore.KindUnavailable || string(got) != "ab" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

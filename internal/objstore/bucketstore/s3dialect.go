@@ -14,17 +14,10 @@ import (
 
 // s3dialect is what differs between servers that speak S3.
 type s3dialect interface {
+	headers
 	defaultRegion() string
 	rewriteInterval() time.Duration
 	scheme() signingScheme
-	// condition adds the header that lets a write happen only on this version. It is false for what was never a version here.
-	condition(h http.Header, cond objstore.Version) bool
-	// version and crc32c read an answer about an object; sum declares the body of a write.
-	version(h http.Header) objstore.Version
-	crc32c(h http.Header) (uint32, bool)
-	sum(h http.Header, crc uint32)
-	// describe asks for what crc32c reads.
-	describe(h http.Header)
 	// space is the namespace of what is sent in XML.
 	space() string
 	// listed is the version that a listing tells.

@@ -12,18 +12,25 @@ import (
 var (
 	_ objstore.Streamer = (*Store)(nil)
 	_ objstore.Streamer = (*S3)(nil)
+	_ objstore.Streamer = (*Azure)(nil)
 )
 
-// rangeBody is the body of an answer whose errors have a kind.
+// rangeBody is the body of an answer whose errors have a kind; to end early is one.
 type rangeBody struct {
 	io.ReadCloser
+	left int64 // bytes of the range
 	fail func(error) error
 }
 
 func (b *rangeBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	b.left -= int64(n)
+	switch {
+	case err == nil:
+	case !errors.Is(err, io.EOF):
 		err = b.fail(err)
+	case b.left > 0:
+		err = b.fail(io.ErrUnexpectedEOF)
 	}
 	return n, err
 }
@@ -33,6 +40,10 @@ func checkRange(key string, off, n int64) error {
 		return &objstore.Error{Kind: objstore.KindInvalid, Op: "range", Key: key, Err: fmt.Errorf("%d bytes from offset %d are no range", n, off)}
 	}
 	return nil
+}
+
+func shortRange(key string) error {
+	return &objstore.Error{Kind: objstore.KindCorrupt, Op: "range", Key: key, Err: errors.New("the object ends before the range does")}
 }
 
 // OpenRange implements objstore.Streamer.
@@ -53,31 +64,43 @@ func (s *Store) OpenRange(ctx context.Context, key string, off, n int64) (io.Rea
 		_ = r.Close() // only frees the connection
 		return nil, shortRange(key)
 	}
-	return &rangeBody{r, func(err error) error { return s.fail(actx, op, key, err) }}, nil
+	return &rangeBody{r, n, func(err error) error { return s.fail(actx, op, key, err) }}, nil
 }
 
-// OpenRange implements objstore.Streamer.
-func (s *S3) OpenRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
-	if err := checkRange(key, off, n); err != nil {
-		return nil, err
+// readRange is ReadRange of a store with these methods.
+func readRange(
+	ctx context.Context,
+	stat func(context.Context, string) (objstore.Info, error),
+	open func(ctx context.Context, key string, off, n int64) (io.ReadCloser, error),
+	key string, off int64, p []byte,
+) error {
+	if off >= 0 && len(p) == 0 { // a range request cannot ask for nothing
+		info, err := stat(ctx, key)
+		if err == nil && off > info.Size {
+			return shortRange(key)
+		}
+		return err
 	}
-	c, resp, err := s.get(ctx, "range", key, fmt.Sprintf("bytes=%d-%d", off, off+n-1))
+	r, err := open(ctx, key, off, int64(len(p)))
 	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // only frees the connection
+	_, err = io.ReadFull(r, p)
+	return err
+}
+
+// readWhole reads an object of at most limit bytes, and holds it against its checksum.
+func readWhole(r io.Reader, info objstore.Info, limit int64) ([]byte, error) {
+	if info.Size > limit {
+		return nil, &objstore.Error{Kind: objstore.KindTooLarge, Err: fmt.Errorf("it has %d bytes, %d are allowed", info.Size, limit)}
+	}
+	body := make([]byte, info.Size)
+	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, err
 	}
-	fail := func(err error) error { return s.fail(ctx, c, err) }
-	size, err := rangeOf(resp, off)
-	if err == nil {
-		_, err = s.info(key, resp.Header, size)
+	if crc := objstore.CRC32C(body); info.HasCRC32C && crc != info.CRC32C {
+		return nil, &objstore.Error{Kind: objstore.KindCorrupt, Err: fmt.Errorf("CRC32C %08x, the store says %08x", crc, info.CRC32C)}
 	}
-	switch {
-	case err != nil:
-		err = fail(err)
-	case off+n > size:
-		err = shortRange(key)
-	default:
-		return &rangeBody{resp.Body, fail}, nil
-	}
-	_ = resp.Body.Close() // only frees the connection
-	return nil, err
+	return body, nil
 }
