@@ -98,13 +98,21 @@ func (j *Job) writeHead(ctx context.Context, at headState, c headChange) (headSt
 			return headState{}, j.refusedInDoubt(now, c)
 		}
 		if err := retries.wait(ctx, errMoved); err != nil {
-			return headState{}, err
+			return headState{}, j.outrun(c.op, err)
 		}
 		at = now
 	}
 }
 
 var errMoved = errors.New("others keep changing the job")
+
+// outrun is the end of a change for which others left no room, or the caller no time.
+func (j *Job) outrun(op string, err error) error {
+	if !errors.Is(err, errMoved) {
+		return err
+	}
+	return &Error{Kind: ErrConflict, Op: op, Job: j.name, Err: err, Hint: "try again; nothing was changed"}
+}
 
 // swapEnd is how a compare-and-swap ended.
 type swapEnd int

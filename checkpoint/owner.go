@@ -204,6 +204,10 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained, b
 		return Info{}, err
 	}
 	o.at = at
+	// A commit that was looked up may be found in the HEAD of a new owner: it counts, and is the last one.
+	if err := o.stillOwns(at.head); err != nil {
+		o.stopped = err
+	}
 	return o.info(at.head, r), nil
 }
 

@@ -69,3 +69,7 @@ func (s *Store) Keys() []string {
 	defer s.space.mu.Unlock()
 	return slices.Clone(s.space.keys)
 }
+
+// Excuse tells the referee that a write of key had an outcome that its writer was not told, or that it is still on its way: see Violations. It is for
+// adversaries that sit between the store and its user, and for a key that Outcome excuses by itself it is not needed.
+func (s *Store) Excuse(key string) { s.space.excuse(key) }
