@@ -12,7 +12,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation of this seed only, and print its trace")
-	simSeeds = flag.Uint64("sim.seeds", 0, "how many seeds TestSimulation runs; default 10000, with -short 500")
+	simSeeds = flag.Uint64("sim.seeds", 0, "how many seeds TestSimulation runs; default 10000, with -short 300")
 	simFirst = flag.Uint64("sim.first", 1, "the first of these seeds")
 )
 
@@ -29,7 +29,7 @@ func TestSimulation(t *testing.T) {
 	switch {
 	case seeds != 0:
 	case testing.Short():
-		seeds = 500
+		seeds = 300
 	default:
 		seeds = 10_000
 	}
