@@ -9,6 +9,7 @@ package tidemark
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,7 +34,16 @@ type Options struct {
 	PrivateCredentials bool
 	// EncryptionKeyURL, if set, stands for Options.Keeper: base64key://… holds the key itself; gcpkms://, awskms://, azurekeyvault:// and hashivault:// work in a program
 	// that imports the driver (gocloud.dev/secrets/gcpkms, ...). See docs/operations.md.
-	EncryptionKeyURL string
+	EncryptionKeyURL string `json:"-"` // it may be the key
+}
+
+// Format prints the options under every verb as they are, except for EncryptionKeyURL.
+func (o Options) Format(f fmt.State, verb rune) {
+	type plain Options
+	if o.EncryptionKeyURL != "" {
+		o.EncryptionKeyURL = "[redacted]"
+	}
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), plain(o))
 }
 
 // Store is a checkpoint store together with its share of the process's token cache.

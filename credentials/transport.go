@@ -22,7 +22,8 @@ type Tokens interface {
 //
 // An answer of 401 drops the token that was refused and, if the body can be sent again, sends the request
 // once more with a new one; a second 401 is an [*Error] of kind [Refused] that names the account. A token is
-// sent only over TLS or to this machine itself, and not to another host that a redirect names.
+// sent only over TLS or to this machine itself, and not to another host that a redirect names. Where an answer that is no success
+// repeats the token, it is overwritten.
 func Transport(tokens Tokens, base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -49,11 +50,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(authorized(req, token))
+	resp, err := t.send(req, token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	return t.again(req, token, resp)
+}
+
+func (t *transport) send(req *http.Request, token *Token) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(authorized(req, token))
+	if err != nil {
+		return nil, err
+	}
+	return withoutEcho(resp, token), nil
 }
 
 // again deals with a 401. The request is sent once more if its body can be.
@@ -83,7 +92,7 @@ func (t *transport) again(req *http.Request, refused *Token, resp *http.Response
 		closeBody(second)
 		return nil, t.refused(req, token, 1, began, "HTTP 401 Unauthorized, as for the tokens before")
 	}
-	resp, err = t.base.RoundTrip(authorized(second, token))
+	resp, err = t.send(second, token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}

@@ -168,9 +168,9 @@ func describe(ctx context.Context, err error) errorBody {
 // report tells of err and returns the exit code.
 func (a *app) report(ctx context.Context, err error) int {
 	code, body := exitCode(ctx, err), describe(ctx, err)
-	_, _ = fmt.Fprintf(a.err, "tidemark: %s\n", body.Message)
+	_, _ = fmt.Fprintf(a.err, "tidemark: %s\n", visible(body.Message))
 	if body.Hint != "" {
-		_, _ = fmt.Fprintf(a.err, "  hint: %s\n", body.Hint)
+		_, _ = fmt.Fprintf(a.err, "  hint: %s\n", visible(body.Hint))
 	}
 	if a.json && !a.resultPrinted {
 		out := a.out

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,9 +22,42 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func (a *app) printf(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.out, format, args...)
+	return a.printText(fmt.Sprintf(format, args...))
+}
+
+func (a *app) printText(text string) error {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = visible(line)
+	}
+	_, err := io.WriteString(a.out, strings.Join(lines, "\n"))
 	return err
 }
+
+// visible shows what does not print as Go writes it. Names of parts and what servers say are not ours, and a terminal would obey
+// what is in them.
+func visible(s string) string {
+	if strings.IndexFunc(s, unprintable) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unprintable(r):
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		default:
+			b.WriteRune(r)
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// unprintable includes what turns the direction of text, and all that is no UTF-8.
+func unprintable(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }
 
 // requests is the JSON form of a count of requests.
 type requests struct {
@@ -69,6 +103,11 @@ func (a *app) list(rows [][]string) error { return a.columns(make([]bool, 2), ro
 
 func (a *app) columns(right []bool, rows [][]string) error {
 	widths := make([]int, len(right))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = visible(row[i])
+		}
+	}
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/tidemark-go/tidemark/internal/objstore"
@@ -33,6 +34,22 @@ func (e *serviceError) Error() string {
 	return clip(text)
 }
 
+// confided is what lets a request do anything. Some servers, and proxies before them, repeat it where they say no.
+func confided(r *http.Request) []string {
+	signature := r.URL.Query().Get("sig") // of an Azure address
+	return []string{r.Header.Get("X-Amz-Security-Token"), r.Header.Get("Authorization"), signature, url.QueryEscape(signature)}
+}
+
+func (e *serviceError) forget(secrets []string) {
+	for _, field := range []*string{&e.Code, &e.Message, &e.Details, &e.Region} {
+		for _, secret := range secrets {
+			if secret != "" {
+				*field = strings.ReplaceAll(*field, secret, "[redacted]")
+			}
+		}
+	}
+}
+
 // unmarshal reads what is XML, behind the byte order mark that Azure puts in front.
 func unmarshal(text []byte, into any) error {
 	return xml.Unmarshal(bytes.TrimPrefix(text, []byte("\uFEFF")), into)
@@ -52,6 +69,7 @@ func (s *httpStore) refused(ctx context.Context, c *call, resp *http.Response) e
 	if unmarshal(body, &said) != nil {
 		said = serviceError{}
 	}
+	said.forget(confided(resp.Request))
 	said.Code = cmp.Or(said.Code, resp.Header.Get("X-Ms-Error-Code")) // Azure's, and all that its answer to a HEAD has
 	switch {
 	case said.Code != "":
