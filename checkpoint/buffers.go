@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	maxPackSize = 8 << 20 // larger packs save few requests more and cost memory for each one in flight
+	maxPackSize = 16 << 20 // larger packs save few requests more and cost memory for each one in flight
 	minPackSize = 2 << 20
 
 	// maxWorkers bounds the workers of a store: beyond it the processors are busy, and each has memory of its own.

@@ -23,7 +23,7 @@ func TestBudgetIsKept(t *testing.T) {
 		}
 	}
 	// The tables of 1 GiB, 70 KiB for each 16 MiB, stay at hand with the default: the next save of it reads none.
-	if s := divide(defaultBudget, 2); s.tables < 64*70<<10 {
+	if s := divide(smallBudget, 2); s.tables < 64*70<<10 {
 		t.Errorf("%d bytes for tables", s.tables)
 	}
 }

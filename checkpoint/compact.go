@@ -15,8 +15,8 @@ const (
 	// saves write, over time; and as packs with the smallest rest go first, a fifth in practice. What is stored stays near twice what is
 	// needed: an evenly overwritten pack is down to a quarter of its content after ln 4 times the writes that the state is long; ln 4 / (1 - 1/4) = 1.85.
 	payment = 3
-	// burst and burstShare bound what one save moves, beside a third of what the one before it wrote: a pack's worth, or a hundredth of the state.
-	burst      = maxPackSize
+	// burst and burstShare bound what one save moves, beside a third of what the one before it wrote: a small pack's worth, or a hundredth of the state.
+	burst      = 8 << 20
 	burstShare = 100
 	// Many packs of which less than meanLive is needed on average cost restores their time. Only jobs that save less than about 1.6 MiB in a checkpoint
 	// come to have more of them than fewPacks and meanLive allow. The smaller half is put together then: as many bytes again as those saves wrote, and not a

@@ -29,6 +29,7 @@ type lifeSegment struct {
 const (
 	lifePage     = 31 // bytes of a table for a changed page: its hash and an extent
 	segmentPages = segmentSize / pageSize
+	lifePack     = 8 << 20
 )
 
 func newLife(size int) *life {
@@ -57,7 +58,7 @@ func (l *life) save(changed map[int]bool, compact bool) {
 	}
 	var open *format.Object
 	put := func(n int, content uint64) int {
-		if open == nil || open.Size+uint64(n) > maxPackSize {
+		if open == nil || open.Size+uint64(n) > lifePack {
 			open = &format.Object{Id: &format.CheckpointID{Epoch: 1, Checkpoint: l.round}, Number: uint32(l.numbers), Size: 32}
 			l.packs[l.numbers] = open
 			l.numbers++

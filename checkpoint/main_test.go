@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // openMem opens a Store on a connection to memory.
 func openMem(t testing.TB, s objstore.Store) *Store {
 	t.Helper()
-	store, err := newStore(s, false, withDefaults(nil))
+	store, err := newStore(s, false, withDefaults(&Options{MemoryBudget: smallBudget}))
 	if err != nil {
 		t.Fatal(err)
 	}

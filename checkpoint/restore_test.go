@@ -314,7 +314,7 @@ func TestRequestsOfARestoreOfManyFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 36 MB in packs of 8 MiB, the manifest, and the tables.
+	// 36 MB in packs of 6.3 MiB, the manifest, and the tables.
 	if report.Requests.Get > 10 {
 		t.Errorf("%d reads", report.Requests.Get)
 	}

@@ -25,8 +25,8 @@ type Options struct {
 	// token, and package tidemark sets it from the credentials that it finds. Those of s3:// come to it signed with the keys of
 	// the AWS environment; nil stands for connections of the store's own.
 	HTTPClient *http.Client
-	// MemoryBudget bounds, in bytes, what packs in flight and read buffers of this store hold together.
-	// Default 28 MiB, at least 16 MiB.
+	// MemoryBudget bounds, in bytes, what packs in flight, read buffers and remembered tables of this store hold together. At least 16 MiB. Default 64 MiB, or less
+	// where the process may have less memory: what the limit of its control group leaves beside 36 MiB, and half of GOMEMLIMIT, if that is more than 28 MiB.
 	MemoryBudget int64
 	// Concurrency is how many requests the store has under way at first, all its saves and restores together. It grows up to four times that while
 	// there is more to send and the store answers as fast as before, and is halved whenever the store throttles. A restore reads as many answers at a
@@ -62,11 +62,6 @@ const (
 var codecs = map[Compression]format.Codec{"": format.CodecSnappy, CompressionNone: format.CodecNone, CompressionSnappy: format.CodecSnappy, CompressionZstd: format.CodecZstd}
 
 const (
-	// defaultBudget keeps a process that has 31 MiB of code in memory, as importing this module costs, below 64 MiB while it saves; and its packs are large
-	// enough (6.3 MiB) for 1 % of 1 GiB to travel in one. On a store with a reply within milliseconds more makes nothing faster: 28 and 48 MiB are
-	// alike to 2 %, 16 MiB takes twice the requests.
-	defaultBudget      = 28 << 20
-	minBudget          = 16 << 20
 	defaultConcurrency = 4
 	defaultRetryFor    = 2 * time.Minute
 
@@ -120,7 +115,9 @@ func withDefaults(opts *Options) Options {
 	if opts != nil {
 		o = *opts
 	}
-	o.MemoryBudget = cmp.Or(o.MemoryBudget, defaultBudget)
+	if o.MemoryBudget == 0 {
+		o.MemoryBudget = defaultBudget()
+	}
 	o.Concurrency = cmp.Or(o.Concurrency, defaultConcurrency)
 	o.RetryFor = cmp.Or(o.RetryFor, defaultRetryFor)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))

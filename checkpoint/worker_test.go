@@ -375,7 +375,7 @@ func TestSlowStoreSlowsAdd(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- w.Add("a", r) }()
 		time.Sleep(9 * time.Second)
-		if n := r.n.Load(); n > defaultBudget+segmentSize {
+		if n := r.n.Load(); n > smallBudget+segmentSize {
 			t.Errorf("%d bytes were read before an upload ended", n)
 		}
 		start := time.Now()
@@ -383,7 +383,7 @@ func TestSlowStoreSlowsAdd(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustCommit(t, w)
-		if least := size / defaultBudget * 10 * time.Second; time.Since(start) < least/2 {
+		if least := size / smallBudget * 10 * time.Second; time.Since(start) < least/2 {
 			t.Errorf("the save took %s, the uploads at least %s", time.Since(start), least)
 		}
 	})
