@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"emulator":                      {},
 	"emulator/fakegcs":              {"emulator"},
 	"emulator/retryconformance":     {"emulator"},
+	"internal/crash":                {},
 	"internal/flock":                {},
 	"internal/format":               {},
 	"internal/objstore":             {},
