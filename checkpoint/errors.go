@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -119,11 +120,20 @@ func kindOf(err error) (kind error, hint string) { //nolint:staticcheck // kind 
 	case objstore.KindUnsupported:
 		return ErrUnsupported, ""
 	case objstore.KindInvalid:
-		return ErrInvalid, ""
+		return ErrInvalid, invalidHint(err)
 	case objstore.KindNoSpace:
 		return ErrNoSpace, "free space, then run it again; nothing that was committed is lost"
 	}
 	return nil, ""
+}
+
+// invalidHint is for the one request that is right but for the place it goes to.
+func invalidHint(err error) string {
+	var oe *objstore.Error
+	if errors.As(err, &oe) && oe.Status == http.StatusNotFound {
+		return "create the bucket, or correct the store's URL"
+	}
+	return ""
 }
 
 func permissionHint(err error) string {
