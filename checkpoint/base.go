@@ -31,6 +31,15 @@ func newBase(c *Checkpoint, key *format.DataKey) *base {
 	return b
 }
 
+// newestBase is the checkpoint that a save is compared with by default: the last one that was committed; nil if there is none. After a repair the newest that is retained is not the
+// last that was committed, and is no base: the repair found it by its name, and some HEAD before may have allowed collectors, which may still be under way, to delete what it refers to.
+func newestBase(h *format.Head) *format.Retained {
+	if n := len(h.GetRetained()); n > 0 && sameID(h.Retained[n-1].Id, h.Last) {
+		return h.Retained[n-1]
+	}
+	return nil
+}
+
 // part looks a part up; nil if the base has none of this name, or is damaged (then reason says so).
 func (b *base) part(ctx context.Context, name string) (p *format.Part, reason string, err error) {
 	select {

@@ -68,8 +68,8 @@ func (j *Job) beginOneShot(ctx context.Context, o SaveOptions) (*Writer, error) 
 		return nil, err
 	}
 	w := newWriter(ctx, j, id, fence, key, BeginOptions{Full: o.Full, Tag: o.Tag, Progress: o.Progress})
-	if n := len(read.Retained); n > 0 && !o.Full {
-		w.base = newBase(j.checkpoint(read, read.Retained[n-1]), key)
+	if r := newestBase(read); r != nil && !o.Full {
+		w.base = newBase(j.checkpoint(read, r), key)
 	}
 	w.commit = func(ctx context.Context, r *format.Retained, body []byte) (Info, error) {
 		at, err := j.writeHead(ctx, at, headChange{

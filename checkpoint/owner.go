@@ -150,8 +150,8 @@ func (o *Owner) Begin(ctx context.Context, opts *BeginOptions) (*Writer, error) 
 	h := o.at.head
 	o.begun = max(o.begun, h.Last.Checkpoint) + 1
 	w := newWriter(ctx, o.Job, &format.CheckpointID{Epoch: o.epoch, Checkpoint: o.begun}, o.fence, o.key, b)
-	if n := len(h.Retained); n > 0 && !b.Full {
-		w.base = newBase(o.checkpoint(h, h.Retained[n-1]), o.key)
+	if r := newestBase(h); r != nil && !b.Full {
+		w.base = newBase(o.checkpoint(h, r), o.key)
 	}
 	w.commit = func(ctx context.Context, r *format.Retained, body []byte) (Info, error) {
 		return o.commitHead(ctx, w, r, body)

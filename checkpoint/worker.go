@@ -160,8 +160,8 @@ func (w *Worker) writer() (*Writer, error) {
 		return nil, w.fail(ErrConflict, fmt.Errorf("checkpoint %d was committed already", last), "wait for the next checkpoint")
 	}
 	var base *Checkpoint
-	if n := len(h.Retained); n > 0 {
-		base = w.job.checkpoint(h, h.Retained[n-1])
+	if r := newestBase(h); r != nil {
+		base = w.job.checkpoint(h, r)
 	}
 	key, err := w.job.givenKey(w.ctx, h.Key)
 	if err != nil {

@@ -22,7 +22,16 @@ const (
 	joinsByHead
 	shareArrives
 	takesHandle
-	acts // their number
+	losesHead
+	damagesHead
+	lists
+	listsNoGarbage
+	listsAndSends
+	gets
+	misses
+	asksHead
+	swapArrivesLate // without the leases, which had expired
+	acts            // their number
 )
 
 // step is one edge of the graph. Of what happens to an object, actor is the save, or the share, and arg the object; of joining, arg is the save, of taking a
@@ -59,8 +68,9 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 	if a.hasLate {
 		do(lateArrives, func(t *state, me *actor) violation {
 			next := me.late
-			me.late, me.hasLate = head{}, false
-			broken := m.land(t, i, m.lateOp(s, i), next)
+			o := m.scripts[i][me.lateStep]
+			me.dropLate()
+			broken := m.land(t, i, o, next)
 			if me.phase == idle {
 				me.taken = 0
 			}
@@ -73,6 +83,10 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 	}
 	if o.kind == join {
 		m.workerSteps(s, i, o.save, emit)
+		return
+	}
+	if o.kind == repair && a.phase != idle && a.phase != sent {
+		m.listSteps(s, i, o, do)
 		return
 	}
 	switch a.phase {
@@ -105,17 +119,9 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 		}
 	case sent:
 		m.sentSteps(s, i, o, do)
+	default:
+		m.readSteps(s, i, do)
 	}
-}
-
-// lateOp is the operation whose request was abandoned: a save if the request commits one, else the actor's first.
-func (m *model) lateOp(s *state, i int) op {
-	for _, o := range m.scripts[i] {
-		if (o.kind == commit || o.kind == saveOnce) && int(s.actors[i].late.last) == o.save+1 {
-			return o
-		}
-	}
-	return m.scripts[i][0]
 }
 
 func (m *model) upload(s *state, k, x int) {
@@ -126,21 +132,31 @@ func (m *model) upload(s *state, k, x int) {
 }
 
 // tokenFree: commits of one owner follow each other.
-func (m *model) tokenFree(s *state, i int) bool {
+func (m *model) tokenFree(s *state, i int) bool { return m.tokenHolder(s, i) < 0 }
+
+func (m *model) tokenHolder(s *state, i int) int {
 	for j := range m.cast {
 		if j != i && m.ownerOf(j) == m.ownerOf(i) && s.actors[j].phase == sent {
-			return false
+			return j
 		}
 	}
-	return true
+	return -1
 }
 
 func (m *model) canStart(s *state, i int, o op) bool {
 	h := s.head
 	exists := h.epoch > 0 && !h.removed
-	switch o.kind {
-	case commit:
+	switch {
+	case o.kind == commit:
 		return s.actors[m.ownerOf(i)].epoch > 0
+	case o.kind == repair:
+		return m.mayRepair(s)
+	case o.kind == read && s.actors[i].target != 0:
+		return true
+	case !s.readable():
+		return false
+	}
+	switch o.kind {
 	case trim:
 		next, _ := m.apply(s, i, o, h)
 		return exists && next != h
@@ -148,10 +164,12 @@ func (m *model) canStart(s *state, i int, o op) bool {
 		return exists && h.retained != 0 && h.tag == 0
 	case untag:
 		return exists && h.tag != 0
-	case remove:
+	case remove, release:
 		return exists
+	case pin, read:
+		return exists && h.retained != 0 && m.mayStart(s, i)
 	}
-	return m.mayStart(s, i)
+	return m.mayStart(s, i) && m.mayCreate(s)
 }
 
 // start begins an operation: a save gets its name, everything else reads HEAD and sends its change.
@@ -164,7 +182,7 @@ func (m *model) start(s *state, i int, o op, full bool) {
 		m.begin(s, i, o, by.epoch, by.begun, by.own, full)
 		return
 	case saveOnce:
-		a.at, a.fresh, a.epoch, a.fence = s.head, true, s.head.epoch, s.head.fence
+		a.at, a.fresh, a.epoch, a.fence, a.creates = s.head, true, s.head.epoch, s.head.fence, s.head.epoch == 0
 		epoch := s.head.epoch + 1
 		if m.mutant == oneShotOldEpoch {
 			epoch--
@@ -177,6 +195,17 @@ func (m *model) start(s *state, i int, o op, full bool) {
 		a.target = s.head.tag
 	case remove:
 		a.epoch, a.fence = s.head.epoch, s.head.fence
+	case pin:
+		a.target = s.newest(s.head)
+	case read:
+		if a.target == 0 {
+			a.target = s.newest(s.head)
+		}
+		a.phase = readingManifest
+		return
+	case repair:
+		m.startRepair(s, i)
+		return
 	}
 	a.at, a.fresh = s.head, true
 	m.resend(s, i, o)
@@ -185,6 +214,9 @@ func (m *model) start(s *state, i int, o op, full bool) {
 // begin names a save and chooses its base: the newest checkpoint retained in the HEAD at hand.
 func (m *model) begin(s *state, i int, o op, epoch, number uint8, h head, full bool) {
 	base := s.newest(h)
+	if base != h.last && m.mutant != baseOfRepair {
+		base = 0 // a repair has adopted it
+	}
 	if m.mutant == dedupAnything {
 		for k := range m.saves {
 			if s.saves[k].objects[data].stored {
@@ -198,7 +230,7 @@ func (m *model) begin(s *state, i int, o op, epoch, number uint8, h head, full b
 	s.saves[o.save] = save{epoch: epoch, number: number, base: base}
 	s.saves[o.save].objects[data].sent = true
 	s.actors[i].phase = uploadingData
-	m.doom(s)
+	m.doomSave(s, o.save)
 }
 
 // send is the first try of a save's commit: on the HEAD that its owner knows.
@@ -218,7 +250,7 @@ func (m *model) send(s *state, i int, o op) violation {
 // resend puts a compare-and-swap on a.at on its way.
 func (m *model) resend(s *state, i int, o op) {
 	a := &s.actors[i]
-	a.phase, a.landed = sent, false
+	a.phase, a.landed, a.creates = sent, false, a.at.epoch == 0
 	if o.kind == acquire {
 		a.target = a.at.epoch + 1
 	}

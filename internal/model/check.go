@@ -20,6 +20,14 @@ const (
 	twice          violation = "one call took effect twice"
 	bothLives      violation = "a checkpoint holds the shares of two lives of one worker"
 	foreignShare   violation = "a checkpoint holds a share of another save"
+	danglingLease  violation = "a lease keeps a checkpoint that is not retained"
+	droppedPin     violation = "a tag or a lease was dropped by somebody who had no right to"
+	falsePin       violation = "a reader was told that it has a lease, and never had one"
+	falseDamage    violation = "a reader was told of damage where nothing is damaged"
+	forgotten      violation = "what was committed before HEAD was lost is not in the HEAD after it"
+	bornBroken     violation = "a repair adopted a checkpoint whose packs its own listing does not have"
+	hopeless       violation = "nobody can save any more: a new save could be collected before its commit"
+	stuck          violation = "an actor that is left alone does not come to an end"
 )
 
 // checkWrite judges one accepted write of HEAD by what was there before.
@@ -27,15 +35,21 @@ func (m *model) checkWrite(s *state, i int, o op, before head) violation {
 	h := s.head
 	saves := o.kind == commit || o.kind == saveOnce
 	switch {
-	case h.epoch < before.epoch && m.mutant != removeDeletesHead:
+	case s.condition == lost && s.kept&^h.retained != 0, o.kind == repair && before.retained&^h.retained != 0:
+		return forgotten
+	case h.epoch < s.highEpoch && !m.mutant.goesBack(), o.kind == repair && h.epoch == s.highEpoch && !m.mutant.goesBack():
 		return epochWentBack
+	case !m.keepsPins(s, i, o, before):
+		return droppedPin
+	case o.kind == repair:
+		return ""
 	case saves && (s.number(h.last) <= s.number(before.last) || s.lastEpoch(h) < s.lastEpoch(before)):
 		return wentBack
 	case !saves && o.kind != remove && h.last != before.last:
 		return wentBack
 	case o.kind == commit && (before.epoch != s.saves[o.save].epoch || before.fence != uint8(1+m.ownerOf(i))):
 		return fencedCommit
-	case !saves && o.kind != remove && before.last != 0 && before.retained.has(int(before.last)-1) && !h.retained.has(int(before.last)-1):
+	case !saves && o.kind != remove && before.retained != 0 && !h.retained.has(int(s.newest(before))-1):
 		return lostNewest
 	case saves && !h.retained.has(int(h.last)-1):
 		return lostNewest
@@ -70,6 +84,14 @@ func (m *model) checkState(s *state) violation {
 	if h.tag != 0 && !h.retained.has(int(h.tag)-1) {
 		return danglingTag
 	}
+	for _, l := range h.leases {
+		if l != 0 && !h.retained.has(int(l)-1) {
+			return danglingLease
+		}
+	}
+	if m.mutant == none && h.epoch > 0 && m.deletable(s, h.epoch+1, s.number(h.last)+1) {
+		return hopeless
+	}
 	for k := range m.saves {
 		v := s.saves[k]
 		if broken := m.checkResult(s, k, v); broken != "" {
@@ -78,14 +100,14 @@ func (m *model) checkState(s *state) violation {
 		if !h.retained.has(k) {
 			continue
 		}
-		if broken := m.checkObject(s, k, manifest); broken != "" {
+		if broken := m.checkObject(s, k, k, manifest); broken != "" {
 			return broken
 		}
-		if broken := m.checkObject(s, k, data); broken != "" {
+		if broken := m.checkObject(s, k, k, data); broken != "" {
 			return broken
 		}
 		if v.base != 0 {
-			if broken := m.checkObject(s, int(v.base)-1, data); broken != "" {
+			if broken := m.checkObject(s, k, int(v.base)-1, data); broken != "" {
 				return broken
 			}
 		}
@@ -100,6 +122,8 @@ func (m *model) checkResult(s *state, k int, v save) violation {
 	switch {
 	case v.result == succeeded && !v.committed:
 		return falseOK
+	case s.excused.has(k):
+		return ""
 	case v.result == failed && m.literal && (s.head.retained.has(k) || int(s.head.last) == k+1):
 		return visibleFailure
 	case v.result == failed && v.committed && !m.literal:
@@ -108,17 +132,21 @@ func (m *model) checkResult(s *state, k int, v save) violation {
 	return ""
 }
 
-// checkObject judges an object that HEAD refers to. Mutants are held to real loss, not to the possibility of it, so that their traces show it.
-func (m *model) checkObject(s *state, k, x int) violation {
+// checkObject judges object x of save k, which the retained checkpoint of save by refers to. Mutants are held to real loss, not to the possibility of it, so that their traces show it.
+func (m *model) checkObject(s *state, by, k, x int) violation {
+	excused := s.adopted.has(by) && m.mutant != adoptedAreLive // some HEAD may have allowed to collect it before the repair
 	if !m.present(s, k, x) {
 		for j := range m.saves {
 			if j != k && s.saves[j].objects[x].stored && m.sameKey(s, j, k) {
 				return wrongBytes
 			}
 		}
+		if excused {
+			return ""
+		}
 		return missingData
 	}
-	if s.saves[k].objects[x].doomed && m.mutant == none {
+	if s.saves[k].objects[x].doomed && m.mutant == none && !excused {
 		return backToLife
 	}
 	return ""

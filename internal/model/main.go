@@ -1,9 +1,9 @@
 // Command model explores the commit protocol exhaustively within small bounds: every order in which its steps can happen, every request applied
 // late, more than once or never, every reply lost, every actor stopped for ever anywhere. There is no clock in it, so nothing it shows depends on one.
 //
-//	go run ./internal/model          the worlds and the mutants, in seconds
+//	go run ./internal/model          the worlds and the mutants, in half a minute
 //	go run ./internal/model -v       with the shortest trace to each mutant's violation
-//	go run ./internal/model -large   larger worlds too, in a minute or two
+//	go run ./internal/model -large   larger worlds too, in some minutes
 //
 // # What is modelled
 //
@@ -23,6 +23,12 @@
 // HEAD. It may die at any moment and be restarted in the same epoch, and join the same save again or another one, however old. Handles arrive at any coordinator at any later
 // time, more than once or never. What a save took in is referred to by its manifest.
 //
+// A reader (readers.go) pins the newest checkpoint, or does not, and gets its objects one after the other. Any write of HEAD may drop all leases, because the writer's clock
+// says that they have expired: the adversary is the clock.
+//
+// HEAD may be lost once, or be damaged and keep its version (repair.go). A repair reads it, lists the manifests, lists the packs, and writes a new HEAD on the condition that it is
+// what was read; other owners, savers, collectors, readers and a second repair go on before, during and after. Where manifests contradict each other, the operator chooses right.
+//
 // # What is checked
 //
 // In every state: what HEAD refers to exists, is what the manifest means, and was never deletable before; a tag names a retained
@@ -31,6 +37,12 @@
 // call to save or remove takes effect once. No epoch has two owners. A checkpoint holds only shares that were saved for it, one of each worker.
 //
 // A save may also be reported as of unknown fate, which promises nothing. When that is necessary is what rules.go's certain says.
+//
+// Readers: what a lease in HEAD names is retained, so it is there; nobody drops another's tag or lease, but for the clock, a removal and a repair; "damaged" is said of nothing that is
+// not. Repair: what HEAD retained when it was lost is retained by the HEAD after, and stays whole, and so does whatever is saved later; the epoch is higher than any before. What a repair
+// adopts beside that may be one that was reported failed, or may go missing: see docs/protocol.md.
+//
+// In the small worlds each actor is left alone in each state (alone.go): it comes to an end. And a new save could always be committed: no HEAD so far allows to collect its names.
 //
 // Every mutant (mutants.go) takes one guard away and has to be caught; for the few that nothing catches, the reason is given.
 //
@@ -42,8 +54,8 @@
 //
 // # What is not modelled
 //
-// Reader leases (a lease is a tag that any writer of HEAD may drop). Repair of a lost HEAD, and a store restored to an older state: there HEAD goes back,
-// and only then is the fence's nonce needed beside the epoch. Bytes damaged by the store. Whether anything ever gets done.
+// A store that is restored to an older state. HEAD lost a second time. Bytes damaged by the store, but for HEAD's. That somebody gets through while others keep coming between: nothing in
+// the protocol promises that to a single actor, only that whoever loses lost to somebody who got through.
 package main
 
 import (
@@ -82,6 +94,7 @@ func reportWorlds(large bool) bool {
 			continue
 		}
 		m := newModel(c, none)
+		m.alone = isSmall(c)
 		r := m.search(limit)
 		verdict := "holds"
 		switch {

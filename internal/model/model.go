@@ -19,7 +19,9 @@ type config struct {
 	adversary bool
 	// retakes is how often an acquisition that was applied, superseded and not recognised may take the job again; nothing else bounds the epoch.
 	retakes int
-	large   bool // takes longer than a test may
+	// harm lets HEAD be lost or damaged, once.
+	harm  bool
+	large bool // takes longer than a test may
 }
 
 // bounds says what is in the world, in words.
@@ -33,6 +35,8 @@ func (c config) bounds() string {
 			out = append(out, fmt.Sprintf("%s, %d times", kindNames[r.kind], max(1, r.times)))
 		case worker:
 			out = append(out, fmt.Sprintf("%s of %d lives", kindNames[r.kind], max(1, r.times)))
+		case taker:
+			out = append(out, fmt.Sprintf("%s of %d", kindNames[r.kind], max(1, r.times)))
 		default:
 			out = append(out, kindNames[r.kind])
 		}
@@ -45,6 +49,9 @@ func (c config) bounds() string {
 	}
 	if c.retakes > 0 {
 		out = append(out, "overtaken acquisitions try again")
+	}
+	if c.harm {
+		out = append(out, "HEAD lost or damaged once")
 	}
 	if c.adversary {
 		out = append(out, "collectors at their worst")
@@ -62,21 +69,25 @@ type role struct {
 type kind uint8
 
 const (
-	owner   kind = iota // acquires the job, then saves
-	writer              // a second save of an owner, under way at the same time
-	oneShot             // saves without owning
-	trimmer             // retires all but the newest and tagged, and is not the owner
-	tagger              // tags the newest checkpoint, then untags it
-	remover             // removes the job
-	worker              // saves a share of another's checkpoint, and hands the coordinator a handle
+	owner    kind = iota // acquires the job, then saves
+	writer               // a second save of an owner, under way at the same time
+	oneShot              // saves without owning
+	trimmer              // retires all but the newest and tagged, and is not the owner
+	tagger               // tags the newest checkpoint, then untags it
+	remover              // removes the job
+	worker               // saves a share of another's checkpoint, and hands the coordinator a handle
+	taker                // acquires the job, writes nothing and dies, again and again
+	reader               // pins the newest checkpoint, reads it and releases it
+	passer               // reads the newest checkpoint without a pin
+	repairer             // writes HEAD anew when it is lost or damaged
 )
 
-var kindNames = [...]string{"owner", "writer", "oneshot", "trimmer", "tagger", "remover", "worker"}
+var kindNames = [...]string{"owner", "writer", "oneshot", "trimmer", "tagger", "remover", "worker", "taker", "reader", "passer", "repair"}
 
 // op is one operation of a script.
 type op struct {
 	kind opKind
-	save int // of commit and saveOnce; of join: the share
+	save int // of commit, saveOnce and repair; of join: the share; of acquire: the how-manieth of a taker
 }
 
 type opKind uint8
@@ -90,9 +101,13 @@ const (
 	untag
 	remove
 	join
+	pin
+	read
+	release
+	repair
 )
 
-var opNames = [...]string{"acquire", "commit", "one-shot save", "retain", "tag", "untag", "remove", "share"}
+var opNames = [...]string{"acquire", "commit", "one-shot save", "retain", "tag", "untag", "remove", "share", "pin", "read", "release", "repair"}
 
 // model is a config made ready to explore, with at most one guard broken.
 type model struct {
@@ -104,8 +119,11 @@ type model struct {
 	savedBy [maxSaves]int // who makes each save
 	shares  int
 	workers [maxShares]int // whose share each is
+	readers int
+	reads   [maxActors]int // the number of an actor among the readers that pin
 	// literal checks of a failed save only that it is not visible now or later; without it, that it never was.
 	literal bool
+	alone   bool  // leave each actor alone in each state, and see whether it comes to an end
 	scratch state // what a successor is built in
 }
 
@@ -135,6 +153,18 @@ func newModel(c config, m mutant) *model {
 			for range max(1, r.times) {
 				script = append(script, op{kind: trim})
 			}
+		case taker:
+			for n := range max(1, r.times) {
+				script = append(script, op{acquire, n})
+			}
+		case reader:
+			script = append(script, op{kind: pin}, op{kind: read}, op{kind: release})
+			out.reads[i] = out.readers
+			out.readers++
+		case passer:
+			script = append(script, op{kind: read})
+		case repairer:
+			saves(repair)
 		case tagger:
 			script = append(script, op{kind: tag}, op{kind: untag})
 		case remover:
@@ -148,7 +178,7 @@ func newModel(c config, m mutant) *model {
 		}
 		out.scripts = append(out.scripts, script)
 	}
-	if len(c.cast) > maxActors || out.saves > maxSaves || out.shares > maxShares {
+	if len(c.cast) > maxActors || out.saves > maxSaves || out.shares > maxShares || out.readers > maxReaders {
 		panic("the configuration " + c.name + " is larger than the arrays of state")
 	}
 	return out
@@ -186,6 +216,8 @@ func (m *model) fenceOf(i int, o op) uint8 {
 		return uint8(16 + o.save)
 	case remove:
 		return uint8(32 + i)
+	case repair:
+		return uint8(48 + i)
 	}
-	return uint8(1 + i)
+	return uint8(1 + i + 64*o.save) // an owner acquires once, a taker up to three times
 }

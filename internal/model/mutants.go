@@ -40,6 +40,28 @@ const (
 	shareBaseUnchecked
 	sharesWithoutNonce
 	takesBothLives
+	retireLeased
+	pinUnchecked
+	pinByCheckpoint
+	releaseAny
+	neverLooks
+	readerNeverLooks
+	createOverRemains
+	repairGood
+	repairPuts
+	repairListsFirst
+	repairNextEpoch
+	repairNextEpochUnfenced
+	repairTakesNoNumber
+	baseOfRepair
+	repairUnchecked
+	repairHigherEpoch
+	repairLowerEpoch
+	// What the protocol assumes, dropped.
+	createOverFirst
+	lateCreation
+	namelessLoss
+	adoptedAreLive
 	// Guards that something else stands in for: nothing breaks without them within the bounds.
 	fenceByEpoch
 	oneShotOldEpoch
@@ -68,7 +90,7 @@ func (t trial) worlds() []config {
 
 func (t trial) model(c config) *model {
 	m := newModel(c, t.mutant)
-	m.literal = t.literal
+	m.literal, m.alone = t.literal, t.breaks == stuck
 	return m
 }
 
@@ -101,6 +123,7 @@ var trials = []trial{
 	{mutant: giveUpFails, what: "giving up while HEAD has not moved means failed", world: oneOwner, breaks: falseFailure},
 	{mutant: giveUpFails, what: "the same, if failed promises only that it is not visible now or later", world: oneOwner, breaks: visibleFailure, literal: true},
 	{mutant: supersededFails, what: "being fenced means failed, whatever was sent before", world: handOver, breaks: falseFailure},
+	{mutant: supersededFails, what: "the same, if failed promises only that it is not visible now or later", world: headLostTaken, breaks: visibleFailure, literal: true},
 
 	{mutant: handleOfOtherNumber, what: "take a handle of another checkpoint of the epoch", world: workersOvertaken, breaks: missingData},
 	{mutant: handleOfOtherEpoch, what: "take a handle of an older epoch", world: workersHandOver, breaks: missingData},
@@ -110,8 +133,31 @@ var trials = []trial{
 	{mutant: sharesWithoutNonce, what: "name a worker's objects without nonce", world: workersAtWork, breaks: wrongBytes},
 	{mutant: takesBothLives, what: "take the handles of both lives of a worker", world: workersAtWork, breaks: bothLives},
 
-	{mutant: supersededFails, what: "the same, if failed promises only that it is not visible now or later", literal: true,
-		why: "it was committed and is retired already, and what is retired never comes back"},
+	{mutant: retireLeased, what: "retention ignores leases", world: leases, breaks: danglingLease},
+	{mutant: pinUnchecked, what: "pin without looking whether the checkpoint is still retained", world: leases, breaks: danglingLease},
+	{mutant: pinByCheckpoint, what: "recognise a lease by its checkpoint, not its nonce", world: leases, breaks: falsePin},
+	{mutant: releaseAny, what: "a release drops all leases, not the one of its nonce", world: leases, breaks: droppedPin},
+	{mutant: readerNeverLooks, what: "a reader takes what is missing for damage, without a look at HEAD", world: readers, breaks: falseDamage},
+
+	{mutant: neverLooks, what: "wait for the answer to a write of HEAD, without a look at HEAD", world: oneOwner, breaks: stuck},
+
+	{mutant: createOverRemains, what: "begin a job where HEAD is absent and manifests are there", world: headLost, breaks: forgotten},
+	{mutant: repairGood, what: "repair a HEAD that can be read", world: headLostTagged, breaks: droppedPin},
+	{mutant: repairPuts, what: "a repair writes HEAD without a condition", world: headLost, breaks: forgotten},
+	{mutant: repairListsFirst, what: "a repair lists first and reads HEAD then", world: headLost, breaks: forgotten},
+	{mutant: repairNextEpoch, what: "a repair takes the epoch after the highest in any name", world: headLostTaken, breaks: missingData},
+	{mutant: repairNextEpochUnfenced, what: "the same, and fences are compared by epoch alone", world: headLostOwner, breaks: fencedCommit},
+	{mutant: repairTakesNoNumber, what: "a repair makes the newest that it adopts the last commit", world: headLostTaken, breaks: missingData},
+	{mutant: baseOfRepair, what: "deduplicate against what a repair has adopted", world: headLostTaken, breaks: missingData},
+	{mutant: repairUnchecked, what: "a repair adopts manifests without their packs", world: headLostCron, breaks: bornBroken},
+	{mutant: repairHigherEpoch, what: "of two manifests that contradict each other adopt that of the higher epoch", world: headLost, breaks: forgotten},
+	{mutant: repairLowerEpoch, what: "of two manifests that contradict each other adopt that of the lower epoch", world: headLost, breaks: forgotten},
+
+	{mutant: lateCreation, what: "assumption dropped: a request that makes a first HEAD arrives after the loss", world: headLost, breaks: forgotten},
+	{mutant: createOverFirst, what: "assumption dropped: HEAD is not lost while a first one-shot save is the only one", world: headLostCron, breaks: forgotten},
+	{mutant: namelessLoss, what: "assumption dropped: HEAD is lost where no name is left", world: headLostTaken, breaks: missingData},
+	{mutant: adoptedAreLive, what: "assumption dropped: collectors from before the loss are stopped before a repair", world: headLostCron, breaks: missingData},
+
 	{mutant: fenceByEpoch, what: "fence by the epoch's number alone",
 		why: "compare-and-swap gives each epoch to one taker, so the number says as much as the nonce, as long as HEAD never goes back"},
 	{mutant: oneShotOldEpoch, what: "name a one-shot save's objects by the epoch that was read",

@@ -1,9 +1,9 @@
 package main
 
 // reduce makes states alike whose difference nothing can ever see, in worlds with an adversary. (In the others an object that is in the store is not
-// the same as one that was deleted, and everything stays as it happened.)
+// the same as one that was deleted, and everything stays as it happened; and what nothing refers to, a repair may adopt.)
 func (m *model) reduce(s *state) {
-	if !m.adversary {
+	if !m.adversary || m.harm {
 		return
 	}
 	for k := range m.saves {

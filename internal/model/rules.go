@@ -47,6 +47,18 @@ func (m *model) apply(s *state, i int, o op, h head) (head, refusal) {
 		if h.tag == a.target {
 			h.tag = 0
 		}
+	case pin:
+		if !h.retained.has(int(a.target)-1) && m.mutant != pinUnchecked {
+			return h, retired
+		}
+		h.leases[m.reads[i]] = a.target
+	case release:
+		h.leases[m.reads[i]] = 0
+		if m.mutant == releaseAny {
+			h.leases = [maxReaders]uint8{}
+		}
+	case repair:
+		return a.own, admitted
 	case remove:
 		if m.mutant != removeAnyEpoch && !m.stillRead(a, h) {
 			return h, conflict
@@ -58,7 +70,7 @@ func (m *model) apply(s *state, i int, o op, h head) (head, refusal) {
 			h.epoch++
 			h.fence = m.fenceOf(i, o)
 		}
-		h.retained, h.tag, h.removed = 0, 0, true
+		h.retained, h.tag, h.leases, h.removed = 0, 0, [maxReaders]uint8{}, true
 	}
 	return h, admitted
 }
@@ -68,7 +80,7 @@ func (m *model) owns(a *actor, fence uint8, h head) bool {
 	switch m.mutant {
 	case commitUnfenced:
 		return true
-	case fenceByEpoch:
+	case fenceByEpoch, repairNextEpochUnfenced:
 		return h.epoch == a.epoch
 	case fenceByNonce:
 		return h.fence == fence
@@ -82,7 +94,7 @@ func (m *model) stillRead(a *actor, h head) bool {
 	switch m.mutant {
 	case oneShotRebases, oneShotRebasesCommit:
 		return true
-	case fenceByEpoch:
+	case fenceByEpoch, repairNextEpochUnfenced:
 		return h.epoch == a.epoch
 	case fenceByNonce:
 		return h.fence == a.fence
@@ -116,6 +128,11 @@ func (m *model) trim(s *state, h head, keep int) head {
 	if h.tag != 0 && m.mutant != retireTagged {
 		kept |= 1 << (h.tag - 1)
 	}
+	for _, l := range h.leases {
+		if l != 0 && m.mutant != retireLeased {
+			kept |= 1 << (l - 1)
+		}
+	}
 	rest := h
 	for range keep {
 		if n := s.newest(rest); n != 0 {
@@ -145,6 +162,15 @@ func (m *model) applied(s *state, i int, o op, h head) bool {
 		return h.tag == a.target
 	case untag:
 		return h.tag == 0
+	case pin:
+		if m.mutant == pinByCheckpoint {
+			return h.leased()
+		}
+		return h.leases[m.reads[i]] == a.target
+	case release:
+		return h.leases[m.reads[i]] == 0
+	case repair:
+		return h.fence == m.fenceOf(i, o)
 	case remove:
 		return h.removed
 	}

@@ -76,6 +76,10 @@ func (m *model) search(limit int) outcome {
 				if b == "" {
 					b = m.checkState(s)
 				}
+				if b == "" && m.alone {
+					kept := *s
+					b, s = m.checkAlone(&kept), &kept
+				}
 				if b != "" {
 					broken, where, last = b, base+n, via
 					return

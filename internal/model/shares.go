@@ -35,12 +35,12 @@ func (m *model) joinSteps(s *state, i, p, k int, emit emitter) {
 		t.shares[p] = share{epoch: v.epoch, number: v.number, save: uint8(k + 1), base: base, handle: m.mutant == handleBeforeUpload}
 		t.shares[p].object.sent = true
 		t.actors[i].phase = uploadingData
-		m.doom(t)
+		m.doomShare(t, p)
 		emit(step{actor: uint8(i), act: act, arg: uint8(k)}, t, "")
 	}
 	begin(joins, v.base)
 	by := m.ownerOf(m.savedBy[k])
-	current := s.head.epoch == v.epoch && s.head.fence == uint8(1+by) && s.number(s.head.last) < v.number
+	current := s.readable() && s.head.epoch == v.epoch && s.head.fence == uint8(1+by) && s.number(s.head.last) < v.number
 	if base := s.newest(s.head); (current || m.mutant == workerNeverLooks) && base != v.base {
 		begin(joinsByHead, base)
 	}
@@ -115,10 +115,14 @@ func (m *model) putShare(s *state, p int) {
 
 func (m *model) doomShares(s *state) {
 	for p := range m.shares {
-		h := &s.shares[p]
-		if h.number > 0 && m.deletable(s, h.epoch, h.number) && !m.referredShare(s, p) {
-			h.object.doomed = true
-		}
+		m.doomShare(s, p)
+	}
+}
+
+func (m *model) doomShare(s *state, p int) {
+	h := &s.shares[p]
+	if h.number > 0 && m.deletable(s, h.epoch, h.number) && !m.referredShare(s, p) {
+		h.object.doomed = true
 	}
 }
 
@@ -165,6 +169,8 @@ func (m *model) checkShares(s *state, k int) violation {
 			return bothLives
 		case int(h.save) != k+1 && (m.mutant == none || m.mutant == handleUnfenced):
 			return foreignShare
+		case s.adopted.has(k) && m.mutant != adoptedAreLive && (!h.object.stored || h.object.doomed):
+			return "" // see checkObject
 		case !h.object.stored || m.adversary && h.object.doomed:
 			for q := range m.shares {
 				if q != p && s.shares[q].object.stored && m.sameShareKey(s, p, q) {
@@ -177,7 +183,7 @@ func (m *model) checkShares(s *state, k int) violation {
 		}
 		lives |= 1 << m.workers[p]
 		if h.base != 0 {
-			if broken := m.checkObject(s, int(h.base)-1, data); broken != "" {
+			if broken := m.checkObject(s, k, int(h.base)-1, data); broken != "" {
 				return broken
 			}
 		}

@@ -2,9 +2,10 @@ package main
 
 // The bounds of the arrays, not of what a configuration explores.
 const (
-	maxActors = 6
-	maxSaves  = 6
-	maxShares = 3
+	maxActors  = 6
+	maxSaves   = 6
+	maxShares  = 3
+	maxReaders = 2
 )
 
 // head is the content of HEAD. The zero value is a HEAD that does not exist. Versions are not in it: an actor knows whether
@@ -15,7 +16,8 @@ type head struct {
 	fence    uint8 // who took the epoch: a nonce, so each taking has its own
 	last     uint8 // the save of the newest commit, plus one; 0: none yet
 	retained set
-	tag      uint8 // the save that the one tag names, plus one; 0: no tag
+	tag      uint8             // the save that the one tag names, plus one; 0: no tag
+	leases   [maxReaders]uint8 // the save that each reader's lease keeps, plus one; 0: no lease
 	removed  bool
 }
 
@@ -82,6 +84,10 @@ const (
 	uploadingData
 	uploadingManifest
 	sent // a compare-and-swap of HEAD is on its way, perhaps in several copies, or its reply is
+	readingManifest
+	readingData
+	readingBase
+	missed // an object was not there: HEAD has to say why
 )
 
 // actor is a process. One that is never scheduled again has stopped for ever.
@@ -95,16 +101,20 @@ type actor struct {
 	landed bool
 	taken  uint8 // how often its present operation, an acquisition or a removal, was applied
 
-	late    head // what an abandoned request would still write
-	hasLate bool
+	late     head // what an abandoned request would still write
+	hasLate  bool
+	creates  bool  // its present write is conditioned on there being no HEAD
+	lateStep uint8 // of its operation, in the script
+	lateNew  bool  // it is conditioned on there being no HEAD
 
-	own      head // of an owner: HEAD after its last acknowledged write; its next save starts from it
+	own      head // of an owner: HEAD after its last acknowledged write; its next save starts from it. Of a repair: the HEAD that it would write
 	ownFresh bool
 
-	epoch  uint8 // of an owner: its own; of a one-shot save or a removal: the one that it read
+	epoch  uint8 // of an owner: its own; of a one-shot save or a removal: the one that it read; of a repair: the highest in the names that it listed
 	fence  uint8 // likewise
-	begun  uint8 // the highest checkpoint number that this owner gave out
-	target uint8 // of a tag, untag: the save, plus one
+	begun  uint8 // the highest checkpoint number that this owner gave out; of a repair: the highest in the names that it listed
+	target uint8 // of a tag, untag, a reader: the save, plus one
+	listed set   // the saves whose manifests a repair has found
 }
 
 // state is the whole world. It is comparable and holds no pointers, so that it can be hashed and copied.
@@ -113,8 +123,28 @@ type state struct {
 	actors [maxActors]actor
 	saves  [maxSaves]save
 	shares [maxShares]share
-	// The largest numbers that HEAD ever had. They are those that it has, unless a mutant lets HEAD go back.
+	// The HEAD that allows collectors the most, of all that there were. It is the present one, unless a mutant lets HEAD go back.
 	highEpoch, highNumber uint8
+
+	condition condition // of HEAD
+	harmed    bool      // HEAD was lost or damaged at some time
+	kept      set       // while HEAD is lost: what it retained
+	adopted   set       // what a repair made retained beside that
+	excused   set       // of those, what had not been committed
+}
+
+// condition is what has become of HEAD.
+type condition uint8
+
+const (
+	sound   condition = iota
+	lost              // there is none any more; state.head is the zero value
+	damaged           // it has its version still, and nobody can read it; state.head is what it was
+)
+
+// readable: whoever reads HEAD now learns what it holds, or that there is none.
+func (s *state) readable() bool {
+	return s.condition != damaged
 }
 
 func (s *state) number(last uint8) uint8 {

@@ -7,35 +7,51 @@ package main
 func (m *model) land(s *state, i int, o op, next head) violation {
 	before := s.head
 	s.head = next
-	for j := range m.cast {
-		a := &s.actors[j]
-		// A request conditioned on an older version can only be refused from now on. "Absent" is the one version that could come back, if HEAD
-		// were ever deleted.
-		absent := m.mutant == removeDeletesHead && next.epoch == 0
-		a.fresh, a.ownFresh = absent && a.at.epoch == 0, false
-		if a.hasLate && m.conditional() && (!absent || a.late.epoch != 1) {
-			a.late, a.hasLate = head{}, false
-		}
-		if m.rereads(s, j) {
-			a.at = head{}
-		}
-	}
+	m.moved(s)
 	broken := m.checkWrite(s, i, o, before)
 	switch o.kind {
 	case commit, saveOnce:
 		s.saves[o.save].committed = true
 	case acquire, remove:
 		s.actors[i].taken++
+	case pin:
+		s.actors[i].taken = 1
+	case repair:
+		m.adopt(s, before)
 	}
-	s.highEpoch, s.highNumber = max(s.highEpoch, next.epoch), max(s.highNumber, s.number(next.last))
+	s.adopted &= next.retained
+	s.condition, s.kept = sound, 0
+	if n := s.number(next.last); next.epoch > s.highEpoch {
+		s.highEpoch, s.highNumber = next.epoch, n
+	} else if next.epoch == s.highEpoch {
+		s.highNumber = max(s.highNumber, n)
+	}
 	m.doom(s)
 	return broken
 }
 
+// moved: HEAD has another version now. A request conditioned on an older one can only be refused from here on. "Absent" is the one version that can
+// come back.
+func (m *model) moved(s *state) {
+	absent := s.head.epoch == 0
+	for j := range m.cast {
+		a := &s.actors[j]
+		a.fresh, a.ownFresh = absent && a.creates && !a.landed, false
+		if a.hasLate && m.conditional() && (!absent || !a.lateNew) {
+			a.dropLate()
+		}
+		if m.rereads(s, j) {
+			a.at = head{}
+		}
+	}
+}
+
+func (a *actor) dropLate() { a.late, a.hasLate, a.lateStep, a.lateNew = head{}, false, 0, false }
+
 // rereads: whatever happens, the actor reads HEAD before it needs one, so what it knew of HEAD makes no difference any more.
 func (m *model) rereads(s *state, j int) bool {
 	a := &s.actors[j]
-	return a.phase == sent && !a.landed && !a.fresh && m.conditional() && m.mutant != blindRebase && m.mutant != removeDeletesHead
+	return a.phase == sent && !a.landed && !a.fresh && m.conditional() && m.mutant != blindRebase && m.mutant != removeDeletesHead && !m.harm
 }
 
 // conditional: HEAD is written by compare-and-swap, the protocol's way.
@@ -44,18 +60,25 @@ func (m *model) conditional() bool { return m.mutant != readThenPut }
 // doom notes which objects have become deletable. Collectors may list at any time, decide by any HEAD that they ever read, and delete at any later
 // time, so all that matters of them is whether some HEAD so far allows the deletion; that HEAD never has to be the present one.
 func (m *model) doom(s *state) {
+	if s.head.epoch == 0 {
+		return // nobody can read it
+	}
 	for k := range m.saves {
-		v := &s.saves[k]
-		if !v.begun() || !m.deletable(s, v.epoch, v.number) {
-			continue
-		}
-		for x := range v.objects {
-			if !m.refers(s, k, x) {
-				v.objects[x].doomed = true
-			}
-		}
+		m.doomSave(s, k)
 	}
 	m.doomShares(s)
+}
+
+func (m *model) doomSave(s *state, k int) {
+	v := &s.saves[k]
+	if !v.begun() || !m.deletable(s, v.epoch, v.number) {
+		return
+	}
+	for x := range v.objects {
+		if !m.refers(s, k, x) {
+			v.objects[x].doomed = true
+		}
+	}
 }
 
 // refers reports whether HEAD refers to the key of object x of save k.
@@ -110,6 +133,7 @@ func (m *model) present(s *state, k, x int) bool {
 
 // storeSteps are what happens to immutable objects by others than their writer.
 func (m *model) storeSteps(s *state, emit emitter) {
+	m.harmSteps(s, emit)
 	if m.adversary {
 		return
 	}

@@ -3,24 +3,19 @@ package main
 // sentSteps are what can happen while a compare-and-swap of HEAD is under way: rule 5, as one loop of "send, and if the answer is not yes, look".
 func (m *model) sentSteps(s *state, i int, o op, do func(act, func(*state, *actor) violation)) {
 	a := &s.actors[i]
-	if !a.landed && (a.fresh || !m.conditional()) {
-		do(swapArrives, func(t *state, me *actor) violation {
-			next, _ := m.apply(t, i, o, me.at)
-			if m.mutant == blindRebase {
-				next = me.late
-			}
-			broken := m.land(t, i, o, next)
-			me.at, me.fresh, me.landed = next, true, true
-			if o.kind != commit && o.kind != acquire {
-				me.at = head{} // only owners go on from it
-			}
-			return broken
-		})
+	if !a.landed && (a.fresh || !m.conditional() || m.mutant == repairPuts && o.kind == repair) {
+		do(swapArrives, func(t *state, me *actor) violation { return m.swap(t, i, o, me.at) })
+		if a.at.leased() {
+			do(swapArrivesLate, func(t *state, me *actor) violation {
+				t.head = t.head.unleased()
+				return m.swap(t, i, o, me.at.unleased())
+			})
+		}
 	}
 	if a.landed {
 		do(okArrives, func(t *state, me *actor) violation { return m.finish(t, i, o, succeeded, admitted) })
 	}
-	if (a.landed || !a.fresh) && !m.bounded(s, i, o) {
+	if (a.landed || !a.fresh) && !m.bounded(s, i, o) && s.readable() && m.mutant != neverLooks {
 		do(looks, func(t *state, me *actor) violation { return m.look(t, i, o) })
 	}
 	if !a.hasLate {
@@ -49,12 +44,27 @@ func (m *model) bounded(s *state, i int, o op) bool {
 	return o.kind == acquire && int(s.actors[i].taken) > m.retakes && !m.applied(s, i, o, s.head)
 }
 
+// swap is the acceptance of the write that o makes of the HEAD at.
+func (m *model) swap(s *state, i int, o op, at head) violation {
+	a := &s.actors[i]
+	next, _ := m.apply(s, i, o, at)
+	if m.mutant == blindRebase {
+		next = a.late
+	}
+	broken := m.land(s, i, o, next)
+	a.at, a.fresh, a.landed = next, true, true
+	if o.kind != commit && o.kind != acquire {
+		a.at = head{} // only owners go on from it
+	}
+	return broken
+}
+
 // abandon leaves the request on its way behind. Copies that are conditioned on an older version cannot do anything any more.
 func (m *model) abandon(s *state, i int, o op) {
 	a := &s.actors[i]
 	if !a.landed && (a.fresh || !m.conditional()) && m.mutant != blindRebase {
 		a.late, _ = m.apply(s, i, o, a.at)
-		a.hasLate = true
+		a.hasLate, a.lateNew, a.lateStep = true, a.creates, a.step
 	}
 }
 
@@ -63,6 +73,9 @@ func (m *model) abandon(s *state, i int, o op) {
 func (m *model) look(s *state, i int, o op) violation {
 	a := &s.actors[i]
 	now := s.head
+	if s.condition == lost && !a.creates {
+		return m.finish(s, i, o, unknown, admitted) // HEAD has disappeared
+	}
 	if a.landed && a.fresh || m.applied(s, i, o, now) {
 		a.at, a.fresh = now, true
 		return m.finish(s, i, o, succeeded, admitted)
@@ -72,6 +85,9 @@ func (m *model) look(s *state, i int, o op) violation {
 		return ""
 	}
 	a.at, a.fresh = now, true
+	if o.kind == repair {
+		return m.finish(s, i, o, failed, conflict) // somebody else has mended it
+	}
 	if _, why := m.apply(s, i, o, now); why != admitted {
 		verdict := failed
 		if o.kind == commit || o.kind == saveOnce {
@@ -88,11 +104,15 @@ func (m *model) look(s *state, i int, o op) violation {
 // finish ends an operation and tells the caller.
 func (m *model) finish(s *state, i int, o op, r result, why refusal) violation {
 	a := &s.actors[i]
-	a.phase, a.landed = idle, false
+	a.phase, a.landed, a.creates = idle, false, false
 	a.step++
-	a.target = 0
+	if o.kind != pin && o.kind != read {
+		a.target = 0
+	}
 	var broken violation
 	switch o.kind {
+	case pin, read:
+		broken = m.finishReading(s, i, o, r)
 	case acquire:
 		if r != succeeded {
 			a.step = uint8(len(m.scripts[i]))
@@ -128,7 +148,7 @@ func (m *model) forget(s *state, i int) {
 	if m.cast[i].kind == owner && (more || m.hasWriter(i)) {
 		return
 	}
-	a.own, a.ownFresh, a.epoch, a.fence, a.begun = head{}, false, 0, 0, 0
+	a.own, a.ownFresh, a.epoch, a.fence, a.begun, a.listed = head{}, false, 0, 0, 0, 0
 }
 
 func (m *model) hasWriter(i int) bool {
@@ -142,7 +162,7 @@ func (m *model) hasWriter(i int) bool {
 
 func (m *model) checkOwners(s *state, i int) violation {
 	for j, a := range s.actors[:len(m.cast)] {
-		if j != i && m.cast[j].kind == owner && a.epoch == s.actors[i].epoch {
+		if j != i && m.cast[j].kind == owner && a.epoch == s.actors[i].epoch && m.cast[i].kind == owner {
 			return twoOwners
 		}
 	}

@@ -39,6 +39,22 @@ func (m *model) describe(v step, before, after *state) string {
 	}
 	who, a := m.names[i], before.actors[i]
 	switch v.act {
+	case losesHead:
+		return "HEAD is lost"
+	case damagesHead:
+		return "HEAD is damaged; its version stays"
+	case lists:
+		return who + " lists the manifests"
+	case listsNoGarbage:
+		return who + " lists the manifests; what collectors may delete is gone by then"
+	case listsAndSends:
+		return who + " lists the packs and sends a new HEAD: " + after.describe(after.actors[i].own)
+	case gets:
+		return fmt.Sprintf("%s gets an object of %s that it needs", who, before.label(int(a.target)-1))
+	case misses:
+		return fmt.Sprintf("%s asks for an object of %s, which is not there", who, before.label(int(a.target)-1))
+	case asksHead:
+		return who + " reads HEAD to see why"
 	case joins:
 		return fmt.Sprintf("%s joins %s, as it was assigned", who, before.label(int(v.arg)))
 	case joinsByHead:
@@ -59,6 +75,12 @@ func (m *model) describe(v step, before, after *state) string {
 	}
 	switch v.act {
 	case starts, startsFull:
+		if o.kind == read {
+			return fmt.Sprintf("%s begins to read %s", who, after.label(int(after.actors[i].target)-1))
+		}
+		if o.kind == repair {
+			return who + " finds no HEAD that it can read"
+		}
 		if o.kind == commit || o.kind == saveOnce {
 			base := "in full"
 			if b := after.saves[o.save].base; b != 0 {
@@ -73,6 +95,8 @@ func (m *model) describe(v step, before, after *state) string {
 		return fmt.Sprintf("%s has uploaded the manifest of %s and sends its commit%s", who, before.label(o.save), told)
 	case aborts:
 		return who + " aborts its save" + told
+	case swapArrivesLate:
+		return fmt.Sprintf("the store applies the %s of %s, by whose clock all leases have expired: %s", what, who, after.describeHead())
 	case swapArrives:
 		return fmt.Sprintf("the store applies the %s of %s: %s", what, who, after.describeHead())
 	case okArrives:
@@ -99,8 +123,9 @@ func (s *state) label(k int) string {
 	return fmt.Sprintf("save %c (%d, %d)", 'A'+k, s.saves[k].epoch, s.saves[k].number)
 }
 
-func (s *state) describeHead() string {
-	h := s.head
+func (s *state) describeHead() string { return s.describe(s.head) }
+
+func (s *state) describe(h head) string {
 	var kept []string
 	for k := range s.saves {
 		if h.retained.has(k) {
@@ -110,6 +135,11 @@ func (s *state) describeHead() string {
 	out := fmt.Sprintf("HEAD epoch %d, last %d, retains {%s}", h.epoch, s.number(h.last), strings.Join(kept, " "))
 	if h.tag != 0 {
 		out += fmt.Sprintf(", tags %c", 'A'+h.tag-1)
+	}
+	for _, l := range h.leases {
+		if l != 0 {
+			out += fmt.Sprintf(", leases %c", 'A'+l-1)
+		}
 	}
 	if h.removed {
 		out += ", removed"

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // Small worlds, in which every step of a collector and every late arrival is a step of its own. The mutants are tried in them.
 var (
 	oneOwner = config{
@@ -64,10 +66,17 @@ var (
 
 // small are the worlds that mutants are tried in which nothing is expected to catch.
 var small = []config{oneOwner, handOver, trimmed, twoWriters, oneShots, mixed, tagged, retaken, removal,
-	workersAtWork, workersOvertaken, workersHandOver, workersOneShot, workersTrimmed}
+	workersAtWork, workersOvertaken, workersHandOver, workersOneShot, workersTrimmed, readers, headLostOwner, headLostTagged, headLostTaken}
 
-// worlds are all of them: the small ones, then larger ones with collectors at their worst.
-var worlds = append(small[:len(small):len(small)], []config{
+// isSmall: in these worlds each actor is left alone in each state as well.
+func isSmall(c config) bool {
+	return slices.ContainsFunc(small, func(s config) bool { return s.name == c.name })
+}
+
+// worlds are all of them: the small ones, then larger ones, most with collectors at their worst.
+var worlds = slices.Concat(small, []config{leases, readersOfRemoved, headLost, headLostCron}, grown, harmed)
+
+var grown = []config{
 	{
 		name: "three owners", why: "two hand-overs under retention and a trimmer",
 		cast:     []role{{kind: owner, times: 2}, {kind: owner, times: 1}, {kind: owner, times: 1}, {kind: trimmer, times: 2}},
@@ -125,4 +134,4 @@ var worlds = append(small[:len(small):len(small)], []config{
 		name: "owners and one-shot saves, all steps", why: "with every deletion and every late arrival", large: true,
 		cast: []role{{kind: owner, times: 1}, {kind: owner, times: 1}, {kind: oneShot, times: 2}}, keepLast: 1, retakes: 1,
 	},
-}...)
+}
