@@ -22,6 +22,7 @@ type dirSaver struct {
 	prefix string
 	choose func(name string) choice
 	seen   []seenDir
+	links  links
 }
 
 type seenDir struct {
@@ -54,6 +55,11 @@ func (d *dirSaver) run() error {
 	}
 	if err := g.Wait(); err != nil {
 		return d.w.partError(d.prefix, err)
+	}
+	for name := range d.links {
+		if err := d.links.check(name); err != nil {
+			return d.w.fail(ErrInvalid, d.partName(name), err, linkHint)
+		}
 	}
 	for _, s := range d.seen {
 		st, err := d.root.Lstat(filepath.FromSlash(s.name))
@@ -138,14 +144,20 @@ func (d *dirSaver) addDirectory(name string) error {
 	})
 }
 
+const linkHint = "it could not be restored safely; replace it by what it points to"
+
 func (d *dirSaver) addLink(name string) error {
 	to, err := d.root.Readlink(filepath.FromSlash(name))
 	if err != nil {
 		return err
 	}
 	to = filepath.ToSlash(to)
-	if err := checkLink(name, to); err != nil {
-		return d.w.fail(ErrInvalid, d.partName(name), err, "it could not be restored safely; replace it by what it points to")
+	if d.links == nil {
+		d.links = make(links)
+	}
+	d.links[name] = to
+	if err := d.links.check(name); err != nil { // once more when all are known
+		return d.w.fail(ErrInvalid, d.partName(name), err, linkHint)
 	}
 	return d.w.addEntry(&format.Part{Name: []byte(d.partName(name)), Kind: format.Part_SYMLINK, LinkTarget: []byte(to)})
 }

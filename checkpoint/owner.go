@@ -123,6 +123,13 @@ func (o *Owner) stillOwns(h *format.Head) error {
 		Hint: "stop; the new owner goes on from the last commit"}
 }
 
+// putBack refuses a HEAD that is older than what this owner has seen: a commit on it would bury that. Nothing of tidemark writes such a one.
+func (o *Owner) putBack(h *format.Head, known uint64) error {
+	return &Error{Kind: ErrCorrupt, Op: "commit", Job: o.name, Object: format.HeadKey(o.name),
+		Err:  fmt.Errorf("HEAD was put back: the last checkpoint is %d there, and %d was committed", h.Last.Checkpoint, known),
+		Hint: "find out who replaced it; put the newer HEAD back from the bucket's versions, or acquire the job again to go on from this one"}
+}
+
 // BeginOptions tune one save.
 type BeginOptions struct {
 	Full     bool   // compare with nothing; upload everything
@@ -176,12 +183,16 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained, b
 	o.mu.Lock()
 	at, keep := o.at, o.basesInUse(w)
 	o.mu.Unlock()
+	known := at.head.Last.Checkpoint
 
 	at, err := o.writeHead(ctx, at, headChange{
 		op: "commit",
 		apply: func(h *format.Head) error {
 			if err := o.stillOwns(h); err != nil {
 				return err
+			}
+			if h.Last.Checkpoint < known {
+				return o.putBack(h, known)
 			}
 			if err := w.admissible(h); err != nil {
 				return err

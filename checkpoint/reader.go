@@ -134,8 +134,8 @@ func (c *Checkpoint) checkManifest(b []byte) error {
 	if uint64(len(b)) == c.retained.ManifestSize && format.Sum(b) == format.Hash(c.retained.ManifestHash) {
 		return nil
 	}
-	// A foreign object says so itself. One that calls itself newer is damaged: HEAD, which this build can read, does not know it.
-	if _, err := format.ManifestRefers(b); errors.Is(err, format.ErrForeign) {
+	// A newer or foreign object says so itself; anything else is damage.
+	if _, err := format.ManifestRefers(b); errors.Is(err, format.ErrNewer) || errors.Is(err, format.ErrForeign) {
 		return err
 	}
 	return fmt.Errorf("%w: the manifest is not the one that HEAD names", format.ErrCorrupt)
@@ -146,6 +146,10 @@ func (c *Checkpoint) decodeManifest(ctx context.Context, b []byte) (*format.Mani
 	keys, err := c.job.store.keyring.openAll(ctx, b)
 	if err != nil {
 		return nil, err
+	}
+	if len(keys) == 0 && c.job.store.opts.EncryptedOnly {
+		return nil, &Error{Kind: ErrCorrupt, Err: errors.New("the manifest is not encrypted, and only what is encrypted is believed"),
+			Hint: "restore another checkpoint: whoever can write to the store may have put it there. If the job was not encrypted then, read it without the option"}
 	}
 	m, err := format.DecodeManifest(b, keys)
 	if err != nil {

@@ -109,18 +109,14 @@ type target struct {
 func (c *Checkpoint) selectTargets(m *format.Manifest, prefix string, selected func(string) bool) ([]*target, error) {
 	prefix = strings.TrimSuffix(prefix, "/")
 	var targets []*target
+	all := make(links) // those that are not selected may be there already
 	for _, p := range m.Parts {
-		name := string(p.Name)
-		if prefix != "" {
-			below, ok := strings.CutPrefix(name, prefix+"/")
-			switch {
-			case ok:
-				name = below
-			case name == prefix && p.Kind != format.Part_DIRECTORY:
-				name = path.Base(name)
-			default:
-				continue
-			}
+		name, ok := nameBelow(p, prefix)
+		if !ok {
+			continue
+		}
+		if p.Kind == format.Part_SYMLINK {
+			all[name] = string(p.LinkTarget)
 		}
 		if !selected(name) {
 			continue
@@ -129,14 +125,16 @@ func (c *Checkpoint) selectTargets(m *format.Manifest, prefix string, selected f
 		if !filepath.IsLocal(local) || format.CheckPartName(name) != nil {
 			return nil, c.restoreError(ErrInvalid, string(p.Name), errors.New("its name would leave the directory"))
 		}
-		if p.Kind == format.Part_SYMLINK {
-			if err := checkLink(name, string(p.LinkTarget)); err != nil {
-				return nil, c.restoreError(ErrInvalid, string(p.Name), err)
-			}
-		}
 		t := &target{part: p, name: local}
 		t.left.Store(int64(p.Size))
 		targets = append(targets, t)
+	}
+	for _, t := range targets {
+		if t.part.Kind == format.Part_SYMLINK {
+			if err := all.check(filepath.ToSlash(t.name)); err != nil {
+				return nil, c.restoreError(ErrInvalid, string(t.part.Name), err)
+			}
+		}
 	}
 	if len(targets) == 0 {
 		return nil, c.restoreError(ErrNotFound, "", fmt.Errorf("no part of the checkpoint is selected (prefix %q)", prefix))
@@ -144,17 +142,21 @@ func (c *Checkpoint) selectTargets(m *format.Manifest, prefix string, selected f
 	return targets, nil
 }
 
+// nameBelow is the name of a part below prefix, which may be the part itself unless that is a directory.
+func nameBelow(p *format.Part, prefix string) (name string, ok bool) {
+	name = string(p.Name)
+	if prefix == "" {
+		return name, true
+	}
+	if below, ok := strings.CutPrefix(name, prefix+"/"); ok {
+		return below, true
+	}
+	return path.Base(name), name == prefix && p.Kind != format.Part_DIRECTORY
+}
+
 // isFile tells what has content from directories and links.
 func (t *target) isFile() bool {
 	return t.part.Kind != format.Part_DIRECTORY && t.part.Kind != format.Part_SYMLINK
-}
-
-// checkLink refuses symbolic links that lead out of the directory that name is relative to.
-func checkLink(name, to string) error {
-	if to == "" || path.IsAbs(to) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), to))) {
-		return fmt.Errorf("symbolic link to %q leads out of the directory", to)
-	}
-	return nil
 }
 
 // targetError explains what went wrong with a file.

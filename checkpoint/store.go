@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -45,6 +46,9 @@ type Options struct {
 	Keeper Keeper
 	// KeeperName says which keeper it is, to people whose key does not fit. It is stored in the clear.
 	KeeperName string
+	// EncryptedOnly refuses to read checkpoints that are not encrypted. Without it a job may begin to encrypt at any time, and whoever can write to the bucket
+	// can put a state of their own into the place of an encrypted one, in the clear. It needs a Keeper.
+	EncryptedOnly bool
 	// Logger receives events worth an operator's attention. Default: none.
 	Logger *slog.Logger
 }
@@ -128,6 +132,9 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if o.MemoryBudget < minBudget {
 		return nil, &Error{Kind: ErrBudget, Op: "open", Err: fmt.Errorf("a memory budget of %d bytes cannot hold one save; at least %d are needed", o.MemoryBudget, minBudget),
 			Hint: "raise Options.MemoryBudget"}
+	}
+	if o.EncryptedOnly && o.Keeper == nil {
+		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: errors.New("EncryptedOnly without a Keeper: nothing could be read"), Hint: "give the key, or leave the option out"}
 	}
 	if o.Concurrency < 0 {
 		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: fmt.Errorf("concurrency %d is negative", o.Concurrency)}

@@ -24,6 +24,7 @@ type app struct {
 	json, quiet, verbose bool
 	timeout              duration
 	keyURL               string // may be the key itself: never printed
+	encryptedOnly        bool
 	job                  string // --job of the verbs that have it
 
 	resultPrinted bool // the JSON document is out and says itself that something is wrong
@@ -69,6 +70,7 @@ func (a *app) action(do func(ctx context.Context, args []string) error) func(*co
 // withStore opens the store, hands it to do, and closes it.
 func (a *app) withStore(ctx context.Context, storeURL string, do func(*tidemark.Store) error) error {
 	opts := &tidemark.Options{EncryptionKeyURL: cmp.Or(a.keyURL, os.Getenv("TIDEMARK_KEY_URL"))}
+	opts.EncryptedOnly = a.encryptedOnly
 	if a.verbose {
 		opts.Logger = slog.New(slog.NewTextHandler(a.err, nil))
 	}

@@ -14,7 +14,7 @@ var verbs = []func(*app) *cobra.Command{
 	newDemoCommand,
 	newSaveCommand, newRestoreCommand,
 	newJobsCommand, newLsCommand, newShowCommand, newCatCommand, newVerifyCommand,
-	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand, newRepairCommand,
+	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand,
 	newTokenCommand, newDoctorCommand, newMetadataCommand, newEmulatorCommand, newBenchCommand,
 	newVersionCommand, newCompletionCommand,
 }
@@ -46,6 +46,7 @@ func newRootCommand(a *app) *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log events such as retries on standard error")
 	flags.Var(&a.timeout, "timeout", "give up after this long, e.g. 90s (exit code 7)")
 	flags.StringVar(&a.keyURL, "key-url", "", "the key of an encrypted job (default TIDEMARK_KEY_URL, which other users of the machine cannot read)")
+	flags.BoolVar(&a.encryptedOnly, "encrypted-only", false, "believe nothing that is not encrypted with the key")
 	flags.BoolP("help", "h", false, "show help")
 	root.CompletionOptions.DisableDefaultCmd = true
 	cobra.EnableCommandSorting = false
