@@ -32,16 +32,24 @@ func (j *Job) readHead(ctx context.Context) (headState, error) {
 	key := format.HeadKey(j.name)
 	b, version, err := j.store.objects.Get(ctx, key, format.MaxHead)
 	if objstore.KindOf(err) == objstore.KindNotFound {
-		return headState{version: objstore.Absent}, nil
+		return j.noHead(ctx)
 	}
 	if err != nil {
 		return headState{}, err
 	}
 	h, err := format.DecodeHead(b)
 	if err != nil {
-		return headState{}, &Error{Kind: decodeKind(err), Op: "read", Job: j.name, Object: key, Err: err, Hint: headHint(err)}
+		if !errors.Is(err, format.ErrCorrupt) && mendHead(b) != nil {
+			err = fmt.Errorf("%w: one bit is wrong, so that it looks like: %s", format.ErrCorrupt, err.Error())
+		}
+		return headState{}, j.headError(err)
 	}
 	return headState{h, version}, nil
+}
+
+// headError is what is wrong with bytes that are no HEAD.
+func (j *Job) headError(err error) *Error {
+	return &Error{Kind: decodeKind(err), Op: "read", Job: j.name, Object: format.HeadKey(j.name), Err: err, Hint: headHint(err)}
 }
 
 func decodeKind(err error) error {
@@ -56,9 +64,9 @@ func headHint(err error) string {
 	case errors.Is(err, format.ErrNewer):
 		return "upgrade tidemark; nothing was changed"
 	case errors.Is(err, format.ErrForeign):
-		return "another program keeps an object of this name here; use another prefix or job name"
+		return "if another program keeps an object of this name here, use another prefix or job name; else `tidemark repair --dry-run` shows what can be saved"
 	}
-	return "nothing was changed; the checkpoints' objects are still there"
+	return repairHint
 }
 
 // headChange is one intended write of HEAD.

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -29,13 +31,24 @@ type VerifyReport struct {
 // OK reports whether nothing was wrong.
 func (r VerifyReport) OK() bool { return len(r.Problems) == 0 }
 
-// Problem is one finding of Verify.
+// Problem is one finding of Verify, or of Repair. What is wrong with an object is reported once for each checkpoint that needs it; with Data, what is wrong with
+// bytes of it, once for each part that needs some of them. So an object with a problem and no part named in it is damaged where nobody needs it.
 type Problem struct {
 	Kind       string // "head", "manifest", "missing", "size", "crc32c", "table", "chunk"
 	Checkpoint uint64
 	Part       string
 	Object     string
 	Detail     string
+}
+
+// Repairable reports whether Job.Repair may help: it is about HEAD, or the checkpoint's manifest.
+func (p Problem) Repairable() bool {
+	if p.Kind != "missing" {
+		return p.Kind == "head" || p.Kind == "manifest"
+	}
+	job, _, _ := strings.Cut(p.Object, "/")
+	n, ok := format.ParseKey(job, p.Object)
+	return ok && n.Manifest && n.Checkpoint == p.Checkpoint
 }
 
 // Verify checks that everything that the job's HEAD needs is there with the right size and CRC32C, at the price of a listing and the manifests; with Data it reads
@@ -49,7 +62,10 @@ func (j *Job) Verify(ctx context.Context, opts *VerifyOptions) (VerifyReport, er
 		o.Progress = new(Progress)
 	}
 	ctx, meter := metered(ctx)
-	v := &verifier{job: j, progress: o.Progress, expected: map[string]expectation{}, broken: map[string]bool{}, packs: map[format.Nonce]uint32{}, seen: map[chunkAt]struct{}{}}
+	v := &verifier{
+		job: j, progress: o.Progress, expected: map[string]expectation{}, broken: map[string]Problem{}, packs: map[format.Nonce]uint32{},
+		seen: map[chunkAt]struct{}{}, bad: map[chunkAt]string{},
+	}
 	err := v.run(ctx, o)
 	v.report.Requests = requestsOf(meter)
 	return v.report, wrap(err, "verify", j.name, 0)
@@ -61,16 +77,17 @@ type verifier struct {
 	progress *Progress
 	report   VerifyReport
 	expected map[string]expectation
-	broken   map[string]bool // objects that have been reported: their chunks need no report of their own
+	broken   map[string]Problem // objects, by key
 	packs    map[format.Nonce]uint32
 	seen     map[chunkAt]struct{} // checked already for another part or checkpoint
+	bad      map[chunkAt]string   // what is wrong with some of them
+	newest   uint64               // epoch of any name
 }
 
 // expectation is what the manifests say of an object.
 type expectation struct {
-	size       uint64
-	crc32c     uint32
-	checkpoint uint64
+	size   uint64
+	crc32c uint32
 }
 
 // chunkAt is a chunk as a table describes it, across checkpoints. A verification keeps one for each, so it has what tells two descriptions of one place apart, and
@@ -80,14 +97,19 @@ type chunkAt struct {
 	pack, stored, raw uint32 // pack counts in the order in which they were met
 }
 
-// first reports whether nobody has asked for this chunk of the pack before.
-func (v *verifier) first(pack format.Nonce, c format.Chunk) bool {
+// at is the chunk of a pack as a key.
+func (v *verifier) at(o *format.Object, c format.Chunk) chunkAt {
+	pack := format.Nonce(o.Nonce)
 	n, ok := v.packs[pack]
 	if !ok {
 		n = uint32(len(v.packs))
 		v.packs[pack] = n
 	}
-	at := chunkAt{offset: c.Offset, hash: binary.LittleEndian.Uint64(c.Hash[:]), pack: n, stored: c.Stored, raw: c.Raw}
+	return chunkAt{offset: c.Offset, hash: binary.LittleEndian.Uint64(c.Hash[:]), pack: n, stored: c.Stored, raw: c.Raw}
+}
+
+// first reports whether nobody has asked for this chunk before.
+func (v *verifier) first(at chunkAt) bool {
 	if _, ok := v.seen[at]; ok {
 		return false
 	}
@@ -117,20 +139,55 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 		}
 		retained = []*format.Retained{r}
 	}
-	checkpoints, err := v.manifests(ctx, at.head, retained)
+	if err := v.look(ctx, at.head, retained, o.Data); err != nil {
+		return err
+	}
+	return v.settle(ctx, at.head)
+}
+
+// look checks the checkpoints of a HEAD.
+func (v *verifier) look(ctx context.Context, h *format.Head, retained []*format.Retained, data bool) error {
+	checkpoints, err := v.manifests(ctx, h, retained)
 	if err != nil {
 		return err
 	}
-	if err := v.objects(ctx); err != nil {
+	if err := v.objects(ctx, checkpoints); err != nil {
 		return err
 	}
-	if !o.Data {
+	if !data {
 		return nil
 	}
 	for _, c := range checkpoints {
-		if err := v.data(ctx, c); err != nil {
+		if err := v.data(ctx, c); err != nil && !errors.Is(err, ErrRetired) {
 			return err
 		}
+	}
+	if len(v.bad) == 0 {
+		return nil
+	}
+	for _, c := range checkpoints {
+		if err := v.blame(ctx, c); err != nil && !errors.Is(err, ErrRetired) {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle drops the problems of checkpoints that were retired since h was read: somebody collected them, and nothing is wrong.
+func (v *verifier) settle(ctx context.Context, h *format.Head) error {
+	if len(v.report.Problems) == 0 && behind(v.job.name, h, v.newest) == nil {
+		return nil
+	}
+	at, err := v.job.readHead(ctx)
+	switch {
+	case err != nil:
+		return err
+	case at.head == nil || at.head.Removed:
+		return v.job.noSuchJob("verify")
+	}
+	v.report.Problems = slices.DeleteFunc(v.report.Problems, func(p Problem) bool { return findRetained(at.head, p.Checkpoint) < 0 })
+	if p := behind(v.job.name, at.head, v.newest); p != nil {
+		v.problem(*p)
 	}
 	return nil
 }
@@ -182,7 +239,7 @@ func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*fo
 // expect notes an object that has to exist beside the retained manifests, which are checked whole anyway.
 func (v *verifier) expect(c *Checkpoint, o *format.Object) {
 	key, _ := c.locate(o)
-	e := expectation{size: o.Size, crc32c: o.Crc32C, checkpoint: c.retained.Id.Checkpoint}
+	e := expectation{size: o.Size, crc32c: o.Crc32C}
 	if o.Embedded {
 		if len(o.ManifestNonce) == 0 {
 			return
@@ -195,10 +252,13 @@ func (v *verifier) expect(c *Checkpoint, o *format.Object) {
 }
 
 // objects holds a listing against what the manifests expect. A store that keeps no checksum has the object read for it.
-func (v *verifier) objects(ctx context.Context) error {
+func (v *verifier) objects(ctx context.Context, checkpoints []loaded) error {
 	found := make(map[string]bool, len(v.expected))
 	var unsummed []string
 	err := v.job.eachObject(ctx, func(i objstore.Info) {
+		if n, ok := format.ParseKey(v.job.name, i.Key); ok {
+			v.newest = max(v.newest, n.Epoch)
+		}
 		e, ok := v.expected[i.Key]
 		if !ok {
 			return
@@ -207,8 +267,7 @@ func (v *verifier) objects(ctx context.Context) error {
 		v.report.CheckedObjects++
 		switch {
 		case uint64(i.Size) != e.size:
-			v.broken[i.Key] = true
-			v.problem(Problem{Kind: "size", Checkpoint: e.checkpoint, Object: i.Key, Detail: fmt.Sprintf("%d bytes, expected %d", i.Size, e.size)})
+			v.broken[i.Key] = Problem{Kind: "size", Detail: fmt.Sprintf("%d bytes, expected %d", i.Size, e.size)}
 		case !i.HasCRC32C:
 			unsummed = append(unsummed, i.Key)
 		default:
@@ -218,10 +277,9 @@ func (v *verifier) objects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for key, e := range v.expected {
+	for key := range v.expected {
 		if !found[key] {
-			v.broken[key] = true
-			v.problem(Problem{Kind: "missing", Checkpoint: e.checkpoint, Object: key, Detail: "the object does not exist"})
+			v.broken[key] = Problem{Kind: "missing", Detail: "the object does not exist"}
 		}
 	}
 	for _, key := range unsummed {
@@ -229,13 +287,21 @@ func (v *verifier) objects(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, c := range checkpoints {
+		for _, o := range c.m.Objects {
+			key := c.keyOf(o)
+			if p, ok := v.broken[key]; ok {
+				p.Checkpoint, p.Object = c.retained.Id.Checkpoint, key
+				v.problem(p)
+			}
+		}
+	}
 	return nil
 }
 
 func (v *verifier) checksum(key string, got uint32) {
 	if e := v.expected[key]; got != e.crc32c {
-		v.broken[key] = true
-		v.problem(Problem{Kind: "crc32c", Checkpoint: e.checkpoint, Object: key, Detail: fmt.Sprintf("CRC32C %08x, expected %08x", got, e.crc32c)})
+		v.broken[key] = Problem{Kind: "crc32c", Detail: fmt.Sprintf("CRC32C %08x, expected %08x", got, e.crc32c)}
 	}
 }
 
@@ -252,8 +318,7 @@ func (v *verifier) readChecksum(ctx context.Context, key string) error {
 		err := v.job.store.objects.ReadRange(ctx, key, int64(off), b)
 		switch objstore.KindOf(err) {
 		case objstore.KindNotFound, objstore.KindCorrupt:
-			v.broken[key] = true
-			v.problem(Problem{Kind: "missing", Checkpoint: v.expected[key].checkpoint, Object: key, Detail: err.Error()})
+			v.broken[key] = Problem{Kind: "missing", Detail: err.Error()}
 			return nil
 		}
 		if err != nil {

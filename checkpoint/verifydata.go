@@ -28,7 +28,13 @@ func (v *verifier) data(ctx context.Context, c loaded) error {
 			for row := range table.ChunkPack {
 				chunk := table.Chunk(row)
 				chunk.Pack = packs.object(chunk.Pack)
-				if v.first(format.Nonce(c.m.Objects[chunk.Pack].Nonce), chunk) {
+				o := c.m.Objects[chunk.Pack]
+				at := v.at(o, chunk)
+				switch broken := v.broken[c.keyOf(o)]; {
+				case !v.first(at):
+				case broken.Kind == "missing":
+					v.bad[at] = broken.Detail
+				default:
 					batch = append(batch, want{chunk: chunk, t: t})
 				}
 			}
@@ -50,10 +56,36 @@ func (v *verifier) damage(err error, kind string, c loaded, part string) bool {
 	if !errors.As(err, &e) || !errors.Is(e, ErrCorrupt) {
 		return false
 	}
-	if !v.broken[e.Object] {
-		v.problem(Problem{Kind: kind, Checkpoint: c.retained.Id.Checkpoint, Part: part, Object: e.Object, Detail: e.Err.Error()})
-	}
+	v.problem(Problem{Kind: kind, Checkpoint: c.retained.Id.Checkpoint, Part: part, Object: e.Object, Detail: e.Err.Error()})
 	return true
+}
+
+// blame names the parts of a checkpoint that need a bad chunk, whoever it was read for.
+func (v *verifier) blame(ctx context.Context, c loaded) error {
+	for _, p := range c.m.Parts {
+		named := map[uint32]bool{} // by object
+		for i, s := range p.Segments {
+			table, packs, err := c.table(ctx, c.m, s, format.SegmentLength(p, i))
+			if errors.Is(err, ErrCorrupt) {
+				continue // it has been reported
+			}
+			if err != nil {
+				return err
+			}
+			for row := range table.ChunkPack {
+				chunk := table.Chunk(row)
+				chunk.Pack = packs.object(chunk.Pack)
+				o := c.m.Objects[chunk.Pack]
+				detail, bad := v.bad[v.at(o, chunk)]
+				if !bad || named[chunk.Pack] {
+					continue
+				}
+				named[chunk.Pack] = true
+				v.problem(Problem{Kind: "chunk", Checkpoint: c.retained.Id.Checkpoint, Part: string(p.Name), Object: c.keyOf(o), Detail: detail})
+			}
+		}
+	}
+	return nil
 }
 
 // chunks reads a batch in the order of the packs, several packs at once.
@@ -79,23 +111,43 @@ func (v *verifier) chunks(ctx context.Context, c loaded, batch []want) error {
 	return g.Wait()
 }
 
+// read checks a run. One that cannot be read as a whole is read chunk by chunk, to tell which of them it is.
 func (v *verifier) read(ctx context.Context, c loaded, run []want, sp *spaces) error {
+	o := c.m.Objects[run[0].chunk.Pack]
+	checked := 0
 	err := c.frames(ctx, c.m, run, sp, func(same []want, content []byte, err error) error {
 		v.mu.Lock()
 		defer v.mu.Unlock()
+		checked += len(same)
 		if err != nil {
-			if !v.damage(err, "chunk", c, same[0].name()) {
-				return err
-			}
-			return nil
+			return v.found(err, v.at(o, same[0].chunk))
 		}
 		v.report.CheckedBytes += int64(len(content))
 		return nil
 	})
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err != nil && !v.damage(err, "chunk", c, run[0].name()) {
+	rest := run[checked:]
+	switch {
+	case err == nil || !errors.Is(err, ErrCorrupt) || len(rest) == 0:
+		return err
+	case len(rest) == 1:
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.found(err, v.at(o, rest[0].chunk))
+	}
+	for i := range rest {
+		if err := v.read(ctx, c, rest[i:i+1], sp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found notes a bad chunk, unless err says nothing of the chunk.
+func (v *verifier) found(err error, at chunkAt) error {
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(e, ErrCorrupt) {
 		return err
 	}
+	v.bad[at] = e.Err.Error()
 	return nil
 }

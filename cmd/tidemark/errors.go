@@ -50,8 +50,11 @@ func usagef(format string, args ...any) *usageError {
 	return &usageError{message: fmt.Sprintf(format, args...)}
 }
 
-// errProblems ends a verify that looked at everything and found something.
-var errProblems = errors.New("problems found")
+// errProblems ends a verify that looked at everything and found something; errRepairable one that found something that repair may mend.
+var (
+	errProblems   = errors.New("problems found")
+	errRepairable = fmt.Errorf("%w, which repair may mend", errProblems)
+)
 
 // credentialsError is what an error about credentials says of itself: "unavailable", "refused" or "misconfigured".
 type credentialsError interface {
@@ -141,7 +144,10 @@ func describe(ctx context.Context, err error) errorBody {
 		}
 	case exitCorrupt:
 		body.Code, body.Retryable = "corrupt", false
-		if errors.Is(err, errProblems) {
+		switch {
+		case errors.Is(err, errRepairable):
+			body.Hint = "`tidemark repair STORE --dry-run` shows what can be saved of HEAD and of manifests"
+		case errors.Is(err, errProblems):
 			body.Hint = "`tidemark ls` lists the checkpoints, `tidemark verify STORE C` tells which of them is whole: restore that one"
 		}
 		body.Hint = orElse(body.Hint, "run `tidemark verify` for all that is wrong, and restore another checkpoint of `tidemark ls`")

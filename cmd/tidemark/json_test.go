@@ -25,6 +25,14 @@ func TestJSONFields(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(strings.TrimPrefix(lost, "file://"), "orders", "data")); err != nil {
 		t.Fatal(err)
 	}
+	headless, noManifests := "file://"+filepath.ToSlash(t.TempDir()), "file://"+filepath.ToSlash(t.TempDir())
+	for of, what := range map[string]string{headless: "HEAD", noManifests: "manifests"} {
+		mustRun(t, "save", state, of, "-j", "orders")
+		mustRun(t, "save", state, of, "-j", "orders")
+		if err := os.RemoveAll(filepath.Join(strings.TrimPrefix(of, "file://"), "orders", what)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Setenv("GOOGLE_SERVICE_ACCOUNT", "")
 	t.Setenv("GOOGLE_SERVICE_ACCOUNT_KEY", "")
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(state, "no-such-key.json"))
@@ -47,6 +55,9 @@ func TestJSONFields(t *testing.T) {
 		{exitDone, []string{"untag", store, "t"}},
 		{exitDone, []string{"retain", store, "--keep-last", "1", "--dry-run"}},
 		{exitDone, []string{"gc", store}},
+		{exitDone, []string{"repair", headless}},
+		{exitCorrupt, []string{"repair", noManifests, "--dry-run"}},
+		{exitDone, []string{"repair", noManifests, "--retire-lost"}},
 		{exitCredentials, []string{"token"}},
 		{exitDone, []string{"doctor", store}},
 		{exitCredentials, []string{"doctor"}},

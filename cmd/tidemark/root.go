@@ -14,7 +14,7 @@ var verbs = []func(*app) *cobra.Command{
 	newDemoCommand,
 	newSaveCommand, newRestoreCommand,
 	newJobsCommand, newLsCommand, newShowCommand, newCatCommand, newVerifyCommand,
-	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand,
+	newTagCommand, newUntagCommand, newRetainCommand, newGCCommand, newRepairCommand,
 	newTokenCommand, newDoctorCommand, newMetadataCommand, newEmulatorCommand, newBenchCommand,
 	newVersionCommand, newCompletionCommand,
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/tidemark-go/tidemark"
@@ -56,10 +57,14 @@ Exit code 4 if anything is wrong.`,
 			if err := a.printVerified(job.Name(), report); err != nil {
 				return err
 			}
-			if !report.OK() {
-				return fmt.Errorf("verify job %q: %w: %s", job.Name(), errProblems, plural(len(report.Problems), "problem"))
+			if report.OK() {
+				return nil
 			}
-			return nil
+			problems := errProblems
+			if slices.ContainsFunc(report.Problems, checkpoint.Problem.Repairable) {
+				problems = errRepairable
+			}
+			return fmt.Errorf("verify job %q: %w: %s", job.Name(), problems, plural(len(report.Problems), "problem"))
 		})
 	})
 }
