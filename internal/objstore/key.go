@@ -14,7 +14,8 @@ const (
 )
 
 // CheckKey reports why key is not one that every store can hold, as a KindInvalid *Error, or nil.
-// Beyond the rules of Store, control characters are refused (gocloud rewrites some, XML listings cannot carry others),
+// Beyond the rules of Store, control characters are refused (gocloud rewrites some, XML listings cannot carry others), and U+FFFE and U+FFFF,
+// which XML cannot carry either (servers list them as another key, or fail to list at all),
 // segments that end in a dot (that covers "." and ".."; gocloud rewrites "../" even inside "a../b", Azure and Windows drop
 // the dot), and "__0x", which gocloud rewrites too: the object would have another name, and another place in a listing.
 func CheckKey(op, key string) error {
@@ -64,6 +65,9 @@ func checkText(op, key, s string) error {
 	for _, r := range s {
 		if r < ' ' || r == 0x7f {
 			return invalid(op, key, fmt.Sprintf("the key holds the control character %U", r))
+		}
+		if r == 0xfffe || r == 0xffff {
+			return invalid(op, key, fmt.Sprintf("the key holds %U, which is no character", r))
 		}
 	}
 	return nil

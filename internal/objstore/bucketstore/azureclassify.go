@@ -45,7 +45,6 @@ func (s *Azure) judge(e *objstore.Error, c *call, resp *http.Response, said *ser
 	}
 }
 
-// azureKind: "not found" makes callers start from nothing, so it takes the service's word that the blob, and only the blob, is absent.
 func azureKind(op string, status int, code string) objstore.Kind {
 	if kind, ok := azureKinds[code]; ok {
 		return kind
@@ -53,14 +52,8 @@ func azureKind(op string, status int, code string) objstore.Kind {
 	switch {
 	case status < 400 && status != http.StatusNotModified: // Azure sends nobody elsewhere: a proxy or a portal does
 		return objstore.KindUnavailable
-	case status != http.StatusNotFound:
-		return kindOfStatus(status)
-	case code == "BlobNotFound" && op != "put" && op != "list" && op != "dirs":
-		return objstore.KindNotFound
-	case code == "":
-		return objstore.KindUnavailable
-	case op == "put":
-		return objstore.KindPrecondition // If-Match on what is absent
+	case status == http.StatusNotFound:
+		return kindOfAbsence(op, code, "BlobNotFound")
 	}
-	return objstore.KindInvalid
+	return kindOfStatus(status)
 }

@@ -40,23 +40,29 @@ func TestConformance(t *testing.T) {
 		{"fake-gcs-server", fake, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) objstore.Store {
-				return open(t, c.new(t), &Options{Prefix: "some/prefix"})
-			}, &storetest.Options{Gaps: c.gaps})
+			o := &Options{Prefix: "some/prefix"}
+			storetest.Run(t, func(t *testing.T) objstore.Store { return open(t, c.new(t), o) }, &storetest.Options{
+				Gaps: c.gaps,
+				Address: func(objstore.Store) string {
+					return place{Service: "gcs", Endpoint: o.Endpoint, Bucket: "acme", Prefix: o.Prefix}.address()
+				},
+			})
 		})
 	}
 }
 
 // TestOwnBucketConformance runs it on a bucket as a user opens it: the client's defaults, XML reads, a prefix of theirs.
 func TestOwnBucketConformance(t *testing.T) {
+	at := place{Service: "gcs", Bucket: "acme", Prefix: "theirs/ours"}
 	storetest.Run(t, func(t *testing.T) objstore.Store {
 		url, transport := serve(t, strict(t))
+		at.Endpoint = url
 		s, err := New(ownBucket(t, transport, url, "theirs/"), &Options{Prefix: "ours/"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
-	}, nil)
+	}, &storetest.Options{Address: func(objstore.Store) string { return at.address() }})
 }
 
 // serve lets h, with the bucket "acme", listen on loopback.

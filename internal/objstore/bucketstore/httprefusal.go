@@ -113,3 +113,17 @@ func kindOfStatus(status int) objstore.Kind {
 	}
 	return objstore.KindInvalid
 }
+
+// kindOfAbsence is what a 404 means. "Not found" makes callers start from nothing, so it takes the service's word that the object, and only the
+// object, is absent: its code for that. Others say that of a bucket, of an account, of an access key.
+func kindOfAbsence(op, code, noObject string) objstore.Kind {
+	switch {
+	case code == "":
+		return objstore.KindUnavailable
+	case code != noObject, op == "list", op == "dirs": // which name no object that could be missing
+		return objstore.KindInvalid
+	case op == "put": // If-Match on what is absent
+		return objstore.KindPrecondition
+	}
+	return objstore.KindNotFound
+}

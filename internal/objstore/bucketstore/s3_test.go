@@ -2,12 +2,10 @@ package bucketstore
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,15 +49,7 @@ func s3Server(t *testing.T, o emulator.StorageOptions, wrap func(http.Handler) h
 	srv := httptest.NewUnstartedServer(wrap(h))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that a client dialled and did not need
 	srv.StartTLS()
-	pool := x509.NewCertPool()
-	pool.AddCert(srv.Certificate())
-	transport := &http.Transport{
-		MaxIdleConnsPerHost: 64,
-		TLSClientConfig:     &tls.Config{RootCAs: pool, ServerName: "example.com"},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
-		},
-	}
+	transport := behind(srv, place{}).transport()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		srv.Close()
@@ -68,6 +58,13 @@ func s3Server(t *testing.T, o emulator.StorageOptions, wrap func(http.Handler) h
 		}
 	})
 	return h, srv, &http.Client{Transport: transport}
+}
+
+// behind is p where srv answers, under whatever name.
+func behind(srv *httptest.Server, p place) place {
+	p.Dial = srv.Listener.Addr().String()
+	p.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	return p
 }
 
 // s3Mode is one of the two kinds of server.
@@ -84,13 +81,20 @@ var s3Modes = map[string]s3Mode{
 
 func openS3(t *testing.T, m s3Mode, o emulator.StorageOptions) (*emulator.Storage, *S3) {
 	t.Helper()
+	h, s, _ := placeS3(t, m, o)
+	return h, s
+}
+
+func placeS3(t *testing.T, m s3Mode, o emulator.StorageOptions) (*emulator.Storage, *S3, place) {
+	t.Helper()
 	o.S3 = &emulator.S3Options{Keys: map[string]string{keyID: secret}, Google: m.google}
 	h, srv, client := s3Server(t, o, m.wrap)
 	endpoint := m.endpoint
 	if endpoint == "" {
 		endpoint = srv.URL
 	}
-	s, err := OpenS3(t.Context(), client, "acme", &S3Options{Prefix: "some/prefix", Endpoint: endpoint, Credentials: keys(secret)})
+	at := behind(srv, place{Service: "s3", Endpoint: endpoint, Bucket: "acme", Prefix: "some/prefix"})
+	s, err := at.open(t.Context(), client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,22 +103,25 @@ func openS3(t *testing.T, m s3Mode, o emulator.StorageOptions) (*emulator.Storag
 			t.Error(err)
 		}
 	})
-	return h, s
+	return h, s.(*S3), at
 }
 
 func TestS3Conformance(t *testing.T) {
 	for name, m := range s3Modes {
 		t.Run(name, func(t *testing.T) {
+			var at place
 			storetest.Run(t, func(t *testing.T) objstore.Store {
-				_, s := openS3(t, m, emulator.StorageOptions{})
+				var s *S3
+				_, s, at = placeS3(t, m, emulator.StorageOptions{})
 				return s
-			}, nil)
+			}, &storetest.Options{Address: func(objstore.Store) string { return at.address() }})
 		})
 	}
 }
 
 // Without TLS it is the signature that protects the body.
 func TestS3PlainHTTPConformance(t *testing.T) {
+	at := place{Service: "s3", Bucket: "acme"}
 	storetest.Run(t, func(t *testing.T) objstore.Store {
 		h := emulator.NewStorage(&emulator.StorageOptions{S3: &emulator.S3Options{Keys: map[string]string{keyID: secret}}})
 		if err := h.CreateBucket("acme"); err != nil {
@@ -122,13 +129,14 @@ func TestS3PlainHTTPConformance(t *testing.T) {
 		}
 		srv := httptest.NewServer(h)
 		t.Cleanup(srv.Close)
-		s, err := OpenS3(t.Context(), nil, "acme", &S3Options{Endpoint: srv.URL, Credentials: keys(secret)})
+		at.Endpoint = srv.URL
+		s, err := at.open(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
 		return s
-	}, nil)
+	}, &storetest.Options{Address: func(objstore.Store) string { return at.address() }})
 }
 
 // TestS3ProbeRefusesIgnoredConditions: a server that ignores what it does not know must be refused, not believed.

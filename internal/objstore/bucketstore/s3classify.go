@@ -17,6 +17,7 @@ var s3Kinds = map[string]objstore.Kind{
 	"InvalidToken": objstore.KindCredentials, "TokenRefreshRequired": objstore.KindCredentials, "RequestTimeTooSkewed": objstore.KindCredentials,
 	"RequestExpired": objstore.KindCredentials, "InvalidSecurity": objstore.KindCredentials, "MissingSecurityHeader": objstore.KindCredentials,
 	"NotSignedUp": objstore.KindCredentials, "AuthenticationRequired": objstore.KindCredentials,
+	"XAdminUserNotFound": objstore.KindCredentials, // 404: versitygw's word for an access key that it does not know
 
 	"NoSuchBucket": objstore.KindInvalid, "InvalidBucketName": objstore.KindInvalid, "InvalidObjectState": objstore.KindUnsupported,
 	// 503, 400 and 403.
@@ -55,13 +56,10 @@ func s3Kind(c *call, status int, code string) objstore.Kind {
 	if kind, ok := s3Kinds[code]; ok {
 		return kind
 	}
-	if status != http.StatusNotFound {
-		return kindOfStatus(status)
+	if status == http.StatusNotFound {
+		return kindOfAbsence(c.op, code, "NoSuchKey")
 	}
-	if c.op == "put" && code == "NoSuchKey" { // If-Match on what is absent
-		return objstore.KindPrecondition
-	}
-	return missing(c.op, code, "", code != "")
+	return kindOfStatus(status)
 }
 
 var awsRefusal = regexp.MustCompile(`(?:User: )?(\S+) is not authorized to perform: ([\w:]+)`)

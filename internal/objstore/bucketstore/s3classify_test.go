@@ -55,6 +55,8 @@ func TestS3Answers(t *testing.T) {
 		{name: "no key", status: 404, ctype: xmlText, body: s3Answer("NoSuchKey", "x"), want: objstore.KindNotFound,
 			but: kinds{"put": objstore.KindPrecondition, "list": objstore.KindInvalid, "dirs": objstore.KindInvalid, "delete": 0}},
 		{name: "no bucket", status: 404, ctype: xmlText, body: s3Answer("NoSuchBucket", "The specified bucket does not exist"), want: objstore.KindInvalid, says: "bucket does not exist"},
+		{name: "no such user", status: 404, ctype: xmlText, body: s3Answer("XAdminUserNotFound", "No user exists"), want: objstore.KindCredentials},
+		{name: "something else is absent", status: 404, ctype: xmlText, body: s3Answer("NoSuchUpload", "x"), want: objstore.KindInvalid},
 		{name: "a proxy's 404", status: 404, ctype: html, body: nginx, want: objstore.KindUnavailable, says: "page"},
 		{name: "a proxy's 403", status: 403, ctype: html, body: page, want: objstore.KindUnavailable, says: "page"},
 		{name: "404 without a word", status: 404, want: objstore.KindUnavailable},

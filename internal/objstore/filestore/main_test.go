@@ -11,6 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	storetest.Contend(func(dir string) (objstore.Store, error) { return Open(dir, nil) })
 	if contend() {
 		return
 	}
@@ -32,5 +33,7 @@ func openTemp(t *testing.T) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) objstore.Store { return openTemp(t) }, nil)
+	storetest.Run(t, func(t *testing.T) objstore.Store { return openTemp(t) }, &storetest.Options{
+		Address: func(s objstore.Store) string { return s.(*Store).dir },
+	})
 }

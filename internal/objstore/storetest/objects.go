@@ -186,67 +186,6 @@ func removeMany(t *testing.T, ctx context.Context, s objstore.Store, _ Options) 
 	}
 }
 
-func oddKeys(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
-	keys := []string{
-		"plain", "with space", " lead", "trail ", "per%cent", "%2e", "%41", "a+b", "a&b=c", "q?x", "h#x", "semi;colon", "colon:x", "star*", `back\slash`,
-		`"quoted"`, "<angle>", "pipe|", "tilde~", "äöü", "日本語/キー", "emoji/🌊", "a\u0301combining", ".hidden", ".tidemark/tmp/x", ".tidemark-x",
-		"..two", "three...x", "a__0b", "con", strings.Repeat("s", 200) + "/" + strings.Repeat("t", 200), strings.Repeat("d/", 60) + "deep", "UPPER/HEAD",
-	}
-	for _, key := range keys {
-		put(t, ctx, s, key, "body of "+key, objstore.Absent)
-	}
-	for _, key := range keys {
-		if body, _ := get(t, ctx, s, key); body != "body of "+key {
-			t.Errorf("%q holds %q", key, body)
-		}
-		if _, err := s.Stat(ctx, key); err != nil {
-			t.Errorf("stat %q: %v", key, err)
-		}
-		if got := list(t, ctx, s, key); !slices.Contains(got, key) {
-			t.Errorf("%q is not listed below itself: %q", key, got)
-		}
-	}
-	slices.Sort(keys)
-	if got := list(t, ctx, s, ""); !slices.Equal(got, keys) {
-		t.Errorf("listed %q\nwant   %q", got, keys)
-	}
-	for _, key := range keys {
-		if err := s.Delete(ctx, key); err != nil {
-			t.Errorf("delete %q: %v", key, err)
-		}
-	}
-	if got := list(t, ctx, s, ""); len(got) != 0 {
-		t.Errorf("left after all was deleted: %q", got)
-	}
-}
-
-func invalidKeys(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
-	for _, key := range []string{
-		"", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/.", "./a", "a/..", "dot.", "a../b", "a__0x2f__b", "nul\x00", "new\nline", "\x7f",
-		"bad\xffutf8", strings.Repeat("k", 1025), "a/" + strings.Repeat("s", 256),
-	} {
-		_, putErr := s.Put(ctx, key, nil, objstore.Absent)
-		_, _, getErr := s.Get(ctx, key, 1)
-		_, statErr := s.Stat(ctx, key)
-		for op, err := range map[string]error{
-			"put": putErr, "get": getErr, "stat": statErr,
-			"range": s.ReadRange(ctx, key, 0, nil), "delete": s.Delete(ctx, key),
-		} {
-			if objstore.KindOf(err) != objstore.KindInvalid {
-				t.Errorf("%s %q: %v, want %v", op, key, err, objstore.KindInvalid)
-			}
-		}
-	}
-	for _, prefix := range []string{"/", "a//", "../", "a/../b", "x\xff", "a\x00"} {
-		for _, err := range s.List(ctx, prefix) {
-			wantKind(t, err, objstore.KindInvalid)
-		}
-		for _, err := range s.Dirs(ctx, prefix) {
-			wantKind(t, err, objstore.KindInvalid)
-		}
-	}
-}
-
 func cancelled(t *testing.T, parent context.Context, s objstore.Store, _ Options) {
 	put(t, parent, s, "c", "c", objstore.Absent)
 	ctx, cancel := context.WithCancelCause(parent)

@@ -15,6 +15,11 @@ type Options struct {
 	Gaps map[string]string
 	// Racers is the number of concurrent writers in the races; the default is 64.
 	Racers int
+	// Address names a store to other processes of this test binary, which open it in Contend: the writers of one race are divided among
+	// several. Nil is for a store that lives in this process alone, where all of them are.
+	Address func(s objstore.Store) string
+	// Refused are odd keys that the store, unlike others, has to refuse as invalid.
+	Refused []string
 }
 
 type test struct {
@@ -34,6 +39,7 @@ var tests = []test{
 	{"SwapRace", swapRace},
 	{"SwapDeleted", swapDeleted},
 	{"SwapDeleteRace", swapDeleteRace},
+	{"ProcessesRace", processesRace},
 	{"ReadersSeeWholeObjects", readersSeeWholeObjects},
 	{"VersionsNeverReturn", versionsNeverReturn},
 	{"Stat", stat},
@@ -43,11 +49,14 @@ var tests = []test{
 	{"ListPrefix", listPrefix},
 	{"ListPages", listPages},
 	{"ListConsistent", listConsistent},
+	{"ListDuringWrites", listDuringWrites},
 	{"Dirs", dirs},
 	{"DirsPages", dirsPages},
 	{"OddKeys", oddKeys},
 	{"InvalidKeys", invalidKeys},
 	{"Cancelled", cancelled},
+	{"CancelledMidway", cancelledMidway},
+	{"CancelledStream", cancelledStream},
 	{"Meter", meter},
 	{"Probe", probe},
 }
