@@ -24,6 +24,7 @@ var verbArgs = map[string][][]string{
 	"show":       {{"STORE", "--job", "j"}},
 	"cat":        {{"STORE", "latest", "offsets", "--job", "j"}},
 	"verify":     {{"STORE", "--job", "j", "--data"}, {"STORE", "--job", "j"}},
+	"repair":     {{"STORE", "--job", "j"}},
 	"tag":        {{"STORE", "latest", "u", "--job", "j"}},
 	"untag":      {{"STORE", "u", "--job", "j"}},
 	"retain":     {{"STORE", "--keep-last", "1", "--job", "j"}},
