@@ -20,9 +20,12 @@ const roleVariable = "TIDEMARK_BENCH_ROLE"
 const (
 	roleServer = "server" // the store that everybody saves to
 	roleSaver  = "saver"  // a contender that is a library
+
+	roleSoakCloud = "soak-cloud" // the store of the soak, and all that goes wrong in it
+	roleSoakJobs  = "soak-jobs"  // the jobs of the soak
 )
 
-// Child does the work of a child process and exits, if this process was started as one by [RunSave]; else it returns at once. A program that calls RunSave
+// Child does the work of a child process and exits, if this process was started as one by [RunSave] or [RunSoak]; else it returns at once. A program that calls one of them
 // calls it before anything else, with every contender that it may name.
 func Child(savers []Saver) {
 	role := os.Getenv(roleVariable)
@@ -37,6 +40,10 @@ func Child(savers []Saver) {
 		err = serveStore(os.Stdin, os.Stdout)
 	case roleSaver:
 		err = serveSaver(savers, os.Stdin, os.Stdout)
+	case roleSoakCloud:
+		err = serveSoakCloud(os.Stdin, os.Stdout)
+	case roleSoakJobs:
+		err = serveSoakJobs(os.Stdin, os.Stdout)
 	default:
 		err = fmt.Errorf("bench: there is no role %q", role)
 	}

@@ -22,9 +22,9 @@ type process struct {
 	errors *tail
 }
 
-// startRole starts a program in a role.
-func startRole(ctx context.Context, program, role string, env []string, dir string) (_ *process, err error) {
-	cmd := exec.CommandContext(ctx, program)
+// startRole starts a program in a role; args follow its name.
+func startRole(ctx context.Context, program, role string, env []string, dir string, args ...string) (_ *process, err error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append([]string{roleVariable + "=" + role}, env...)
 	cmd.Dir = dir
 	p := &process{cmd: cmd, errors: new(tail)}

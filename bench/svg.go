@@ -33,13 +33,15 @@ type scale struct {
 	log      bool
 }
 
-func (s scale) at(v float64) float64 {
+func (s scale) at(v float64) float64 { return gutter + s.share(v)*(plotWidth-gutter-margin) }
+
+// share is where v lies between the ends, 0 to 1.
+func (s scale) share(v float64) float64 {
 	lo, hi := s.from, s.to
 	if s.log {
 		v, lo, hi = math.Log10(max(v, s.from)), math.Log10(lo), math.Log10(hi)
 	}
-	share := (min(max(v, lo), hi) - lo) / (hi - lo)
-	return gutter + share*(plotWidth-gutter-margin)
+	return (min(max(v, lo), hi) - lo) / (hi - lo)
 }
 
 // decades is a logarithmic scale that holds all values; those that are not positive lie at its left end.

@@ -86,7 +86,7 @@ func (b *base) loadRun(ctx context.Context, r *tableRun, wanted *format.Location
 		return err
 	}
 	for _, l := range r.tables {
-		_, _ = b.rememberTable(b.manifest, bytes, r.start(), l) // whoever needs it will meet its damage
+		b.rememberTable(b.manifest, bytes, r.start(), l)
 	}
 	return nil
 }

@@ -156,3 +156,36 @@ func TestAcquireDoesNotTakeTheJobBack(t *testing.T) {
 		mustCommit(t, mustBegin(t, second, newState))
 	})
 }
+
+// A refusal that cannot be looked into is no conflict that anybody knows of.
+func TestRefusalInDoubtIsNoConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New()
+		mustSave(t, openMem(t, mem.Peer()), crashJob, oldState)
+		owner, err := openMem(t, mem).Acquire(context.Background(), crashJob, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := false
+		mem.SetFault(func(op memstore.Op) memstore.Outcome {
+			switch {
+			case isHeadPut(op):
+				refused = true
+				return memstore.Outcome{Apply: true, Err: &objstore.Error{Kind: objstore.KindPrecondition, Op: "fault"}}
+			case refused && op.Method == "get":
+				return memstore.Outcome{Err: errors.New("503")}
+			}
+			return memstore.OK
+		})
+		w, err := owner.Begin(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := addAll(newState)(w); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = w.Commit(context.Background()); !errors.Is(err, ErrOutcomeUnknown) || !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrConflict) {
+			t.Errorf("a refusal in doubt: %v", err)
+		}
+	})
+}

@@ -177,7 +177,8 @@ func (j *Job) trySwap(ctx context.Context, at headState, next *format.Head, body
 // inDoubt marks an error after which the change may be in HEAD, now or later.
 func (j *Job) inDoubt(op string, err error) error {
 	kind, _ := kindOf(err)
-	if kind == nil || errors.Is(kind, ErrNotFound) {
+	// A refusal that was in doubt, and could not be looked into, is no conflict that anybody knows of.
+	if kind == nil || errors.Is(kind, ErrNotFound) || errors.Is(kind, ErrConflict) {
 		kind = ErrUnavailable
 	}
 	return &Error{Kind: kind, Op: op, Job: j.name, Object: format.HeadKey(j.name), Err: fmt.Errorf("%w: %w", ErrOutcomeUnknown, err),

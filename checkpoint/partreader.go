@@ -211,10 +211,9 @@ func (r *PartReader) load(row int, sequential bool) error {
 	if cap(r.decoded) < int(c.Raw) {
 		r.decoded = make([]byte, 0, max(c.Raw, chunkSize))
 	}
-	content, err := r.c.decodeFrame(r.decoded, w.b[c.Offset-w.off:][:c.Stored], o, c)
+	content, err := r.c.frame(r.ctx, o, c, w.b[c.Offset-w.off:][:c.Stored], r.decoded, string(r.part.Name))
 	if err != nil {
-		key, _ := r.c.locate(o)
-		return r.c.corrupt(string(r.part.Name), key, err)
+		return err
 	}
 	r.chunk, r.content, r.valid = c, content, true
 	return nil

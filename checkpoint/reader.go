@@ -120,14 +120,33 @@ func (c *Checkpoint) manifestBytes(ctx context.Context) ([]byte, error) {
 	if c.body != nil {
 		return c.body, nil
 	}
-	b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize))
-	if err != nil {
+	b, err := c.readManifest(ctx)
+	var oe *objstore.Error
+	switch {
+	case errors.As(err, &oe):
 		return nil, c.explain(ctx, err, "", c.manifestKey())
-	}
-	if err := c.checkManifest(b); err != nil {
+	case err != nil:
 		return nil, c.corrupt("", c.manifestKey(), err)
 	}
 	return b, nil
+}
+
+// readManifest reads the manifest object from the store, and once more if it is not the one that HEAD names: the first time its bytes may have been damaged on the
+// way, or be another object's. The error is the store's, or that of checkManifest.
+func (c *Checkpoint) readManifest(ctx context.Context) ([]byte, error) {
+	for again := true; ; again = false {
+		b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize))
+		if err == nil {
+			if err = c.checkManifest(b); err == nil {
+				return b, nil
+			}
+		} else if objstore.KindOf(err) != objstore.KindTooLarge {
+			return nil, err
+		}
+		if !again {
+			return nil, err
+		}
+	}
 }
 
 func (c *Checkpoint) checkManifest(b []byte) error {
@@ -278,26 +297,24 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 	}
 	for _, n := range run {
 		if n != l {
-			_, _ = c.rememberTable(m, buf, start, n) // whoever needs that one will meet its damage
+			c.rememberTable(m, buf, start, n)
 		}
 	}
-	wanted, err := c.rememberTable(m, buf, start, l)
-	if err != nil {
-		key, _ := c.locate(m.Objects[l.Object])
-		return nil, c.corrupt("", key, err)
-	}
-	return wanted, nil
-}
-
-// rememberTable decodes and caches the table at l from buf, which begins at offset start of the pack.
-func (c *Checkpoint) rememberTable(m *format.Manifest, buf []byte, start uint64, l *format.Location) ([]byte, error) {
-	content, err := c.decodeFrame(nil, buf[l.Offset-start:][:l.Stored], m.Objects[l.Object], l.Chunk())
+	content, err := c.frame(ctx, m.Objects[l.Object], l.Chunk(), buf[l.Offset-start:][:l.Stored], nil, "")
 	if err != nil {
 		return nil, err
 	}
-	content = slices.Clone(content) // it may be a piece of buf
-	c.job.store.tables.add(format.Hash(l.Hash), content)
-	return content, nil
+	wanted := slices.Clone(content) // it may be a piece of buf
+	c.job.store.tables.add(format.Hash(l.Hash), wanted)
+	return wanted, nil
+}
+
+// rememberTable decodes and caches the table at l from buf, which begins at offset start of the pack. Whoever needs one that is damaged will meet the damage.
+func (c *Checkpoint) rememberTable(m *format.Manifest, buf []byte, start uint64, l *format.Location) {
+	content, err := c.decodeFrame(nil, buf[l.Offset-start:][:l.Stored], m.Objects[l.Object], l.Chunk())
+	if err == nil {
+		c.job.store.tables.add(format.Hash(l.Hash), slices.Clone(content)) // it may be a piece of buf
+	}
 }
 
 // neighbours are the tables and deltas around l in its pack without a gap, in order, up to tableWindow.

@@ -204,12 +204,10 @@ func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*fo
 	for _, r := range retained {
 		c := &Checkpoint{job: v.job, retained: r, info: v.job.info(h, r)}
 		v.report.Checkpoints++
-		b, _, err := v.job.store.objects.Get(ctx, c.manifestKey(), int64(r.ManifestSize))
+		b, err := c.readManifest(ctx)
 		var m *format.Manifest
 		if err == nil {
-			if err = c.checkManifest(b); err == nil {
-				m, err = c.decodeManifest(ctx, b)
-			}
+			m, err = c.decodeManifest(ctx, b)
 		}
 		switch {
 		case objstore.KindOf(err) == objstore.KindNotFound:

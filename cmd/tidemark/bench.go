@@ -29,8 +29,8 @@ type benchFlags struct {
 func newBenchCommand(a *app) *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
-		Use:   "bench token|save|restore",
-		Short: "Measure tokens, saves and restores beside what one would use instead",
+		Use:   "bench token|save|restore|soak",
+		Short: "Measure tokens, saves and restores beside what one would use instead, and endurance",
 		Long: `Measure. Nothing outside this machine is asked: servers are this program's own, on loopback.
 
 token: how long a token takes to get, what the metadata server is asked, and who is held up or left without a token when
@@ -41,6 +41,8 @@ save, restore: what a checkpoint of a directory costs in time, processor time, m
 the pages changed (B), one after 3 of 64 files were replaced (C), one of many small files (D), and how that grows. Each is measured in a process of
 its own against a store in memory, with 0 and 40 ms added to every request. The two words can be given together.
 
+soak: an hour in which everything goes wrong, see ` + "`tidemark help bench soak`" + `.
+
 The module bench/peers runs the same with what others have made. docs/benchmarks.md explains cases and columns.`,
 		Example: `  tidemark bench token --quick --cases hot-*,cold
   tidemark bench token --quick --cases clients-100 --html tokens.html
@@ -50,7 +52,7 @@ The module bench/peers runs the same with what others have made. docs/benchmarks
 			if isBenchOfSaves(args) || len(args) == 1 && args[0] == "token" {
 				return nil
 			}
-			return usagef("bench takes an argument, what to measure: token, save or restore").hinted("see `tidemark help bench`")
+			return usagef("bench takes an argument, what to measure: token, save, restore or soak").hinted("see `tidemark help bench`")
 		},
 		ValidArgs: []string{"token", bench.VerbSave, bench.VerbRestore},
 	}
@@ -78,6 +80,7 @@ The module bench/peers runs the same with what others have made. docs/benchmarks
 		return a.benchToken(ctx, f)
 	})
 	cmd.DisableFlagsInUseLine = true
+	cmd.AddCommand(newBenchSoakCommand(a))
 	return cmd
 }
 

@@ -19,7 +19,7 @@ func Probe(ctx context.Context, s Store, key string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), defaultAttempt)
 	defer cancel()
-	return errors.Join(err, s.Delete(ctx, p.key))
+	return errors.Join(err, p.delete(ctx))
 }
 
 type prober struct {
@@ -70,7 +70,7 @@ func (p *prober) run(ctx context.Context) error {
 	if err := p.listed(ctx, Info{Size: int64(len(body)), Version: second}); err != nil {
 		return err
 	}
-	if err := p.s.Delete(ctx, p.key); err != nil {
+	if err := p.delete(ctx); err != nil {
 		return err
 	}
 	if err := p.refused(ctx, swap, "fifth", second); err != nil { // or a job that was removed could come back
@@ -117,16 +117,28 @@ func (p *prober) listed(ctx context.Context, want ...Info) error {
 	return nil
 }
 
-// put waits where the store limits writes of one key without its Traits saying so.
-func (p *prober) put(ctx context.Context, body string, cond Version) (Version, error) {
+func (p *prober) put(ctx context.Context, body string, cond Version) (version Version, err error) {
+	err = p.patiently(ctx, func() (err error) {
+		version, err = p.s.Put(ctx, p.key, []byte(body), cond)
+		return err
+	})
+	return version, err
+}
+
+func (p *prober) delete(ctx context.Context) error {
+	return p.patiently(ctx, func() error { return p.s.Delete(ctx, p.key) })
+}
+
+// patiently waits where the store limits changes of one key, deletions too, without its Traits saying so.
+func (p *prober) patiently(ctx context.Context, change func() error) error {
 	for {
-		version, err := p.s.Put(ctx, p.key, []byte(body), cond)
+		err := change()
 		var e *Error
 		if !errors.As(err, &e) || e.Kind != KindThrottled {
-			return version, err
+			return err
 		}
 		if err := sleep(ctx, max(e.RetryAfter, time.Second)); err != nil {
-			return Absent, ContextError(ctx, "probe", p.key)
+			return ContextError(ctx, "probe", p.key)
 		}
 	}
 }

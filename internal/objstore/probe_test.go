@@ -123,13 +123,13 @@ func TestProbeBelievesNotImplemented(t *testing.T) {
 	}
 }
 
-// A store that limits writes of one key, like a bucket behind an endpoint of its own, is waited for.
+// A store that limits changes of one key, of which a deletion is one, like a bucket behind an endpoint of its own, is waited for.
 func TestProbeWaitsForAThrottlingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
 		var last time.Time
 		s.SetFault(func(op memstore.Op) memstore.Outcome {
-			if op.Method != "put" {
+			if op.Method != "put" && op.Method != "delete" {
 				return memstore.OK
 			}
 			if time.Since(last) < time.Second {

@@ -82,22 +82,15 @@ func (r *Retrying) doAs(ctx context.Context, p priority, op, key string, size in
 // objects are read by range.
 const largestWhole = 64 << 20
 
-// Get is Store.Get. Bytes that do not match their checksum are fetched once more before they are called corrupt: the
-// first time they may have been damaged on the way.
+// Get is Store.Get.
 func (r *Retrying) Get(ctx context.Context, key string, limit int64) ([]byte, Version, error) {
 	var body []byte
 	var version Version
-	damaged := false
 	// What is read whole is small, whatever the limit: HEAD, manifests.
-	err := r.doAs(ctx, small, "get", key, min(limit, largestWhole), func(ctx context.Context) (err error) {
+	err := r.doAs(ctx, small, "get", key, min(limit, largestWhole), onceMore(func(ctx context.Context) (err error) {
 		body, version, err = r.s.Get(ctx, key, limit)
-		if KindOf(err) == KindCorrupt && !damaged {
-			damaged = true
-			countRetry(ctx)
-			body, version, err = r.s.Get(ctx, key, limit)
-		}
 		return err
-	})
+	}))
 	if err != nil {
 		return nil, Absent, err
 	}
@@ -106,9 +99,23 @@ func (r *Retrying) Get(ctx context.Context, key string, limit int64) ([]byte, Ve
 
 // ReadRange is Store.ReadRange.
 func (r *Retrying) ReadRange(ctx context.Context, key string, off int64, p []byte) error {
-	return r.do(ctx, "range", key, int64(len(p)), func(ctx context.Context) error {
+	return r.do(ctx, "range", key, int64(len(p)), onceMore(func(ctx context.Context) error {
 		return r.s.ReadRange(ctx, key, off, p)
-	})
+	}))
+}
+
+// onceMore reads once more what is not what it has to be, before it is called corrupt: the first time it may have been damaged on the way.
+func onceMore(read func(context.Context) error) func(context.Context) error {
+	again := true
+	return func(ctx context.Context) error {
+		err := read(ctx)
+		if KindOf(err) == KindCorrupt && again {
+			again = false
+			countRetry(ctx)
+			err = read(ctx)
+		}
+		return err
+	}
 }
 
 // Stat is Store.Stat.

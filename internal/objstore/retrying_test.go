@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -335,16 +336,34 @@ func TestListEndsWithTheFinalError(t *testing.T) {
 	}
 }
 
-func TestGetReadsDamagedBytesOnceMore(t *testing.T) {
-	s := failing(1, kind(objstore.KindCorrupt))
-	if _, err := s.Peer().Put(t.Context(), "k", []byte("x"), objstore.Absent); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := objstore.NewRetrying(s, nil).Get(t.Context(), "k", 1); err != nil {
-		t.Error(err)
-	}
-	s = failing(2, kind(objstore.KindCorrupt))
-	if _, _, err := objstore.NewRetrying(s, nil).Get(t.Context(), "k", 1); objstore.KindOf(err) != objstore.KindCorrupt {
-		t.Errorf("damaged twice: %v", err)
+func TestDamagedBytesAreReadOnceMore(t *testing.T) {
+	for name, read := range map[string]func(*objstore.Retrying) error{
+		"get": func(r *objstore.Retrying) error {
+			_, _, err := r.Get(t.Context(), "k", 1)
+			return err
+		},
+		"range": func(r *objstore.Retrying) error { return r.ReadRange(t.Context(), "k", 0, make([]byte, 1)) },
+		"stream": func(r *objstore.Retrying) error {
+			s := r.Stream(t.Context(), "k", 0, 1)
+			_, err := io.ReadFull(s, make([]byte, 1))
+			return errors.Join(err, s.Close())
+		},
+		"opened stream": func(r *objstore.Retrying) error {
+			s := r.Stream(t.Context(), "k", 0, 1)
+			return errors.Join(s.Open(), s.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := failing(1, kind(objstore.KindCorrupt))
+			if _, err := s.Peer().Put(t.Context(), "k", []byte("x"), objstore.Absent); err != nil {
+				t.Fatal(err)
+			}
+			if err := read(objstore.NewRetrying(s, nil)); err != nil {
+				t.Errorf("damaged once: %v", err)
+			}
+			if err := read(objstore.NewRetrying(failing(2, kind(objstore.KindCorrupt)), nil)); objstore.KindOf(err) != objstore.KindCorrupt {
+				t.Errorf("damaged twice: %v", err)
+			}
+		})
 	}
 }

@@ -27,6 +27,7 @@ type Stream struct {
 	series *series
 
 	body   io.ReadCloser
+	reread bool                    // an answer could not be right, and was asked for once more: it may have been damaged on the way
 	cancel context.CancelCauseFunc // of body's context
 	err    error                   // final
 }
@@ -44,7 +45,7 @@ func (s *Stream) Open() error {
 	for s.err == nil && s.n > 0 && s.body == nil {
 		if _, err := s.try(nil); err != nil {
 			s.drop()
-			s.err = s.series.again(s.ctx, err)
+			s.err = s.again(err)
 		}
 	}
 	return s.err
@@ -76,10 +77,20 @@ func (s *Stream) Read(p []byte) (int, error) {
 			continue
 		}
 		s.drop()
-		if s.err = s.series.again(s.ctx, err); s.err != nil {
+		if s.err = s.again(err); s.err != nil {
 			return 0, s.err
 		}
 	}
+}
+
+// again waits before the next attempt, or returns the final error.
+func (s *Stream) again(err error) error {
+	if KindOf(err) == KindCorrupt && !s.reread {
+		s.reread = true
+		countRetry(s.ctx)
+		return nil
+	}
+	return s.series.again(s.ctx, err)
 }
 
 // try makes one attempt at some bytes. Its deadline covers the wait for the store only, not the reader's own time between two calls.
