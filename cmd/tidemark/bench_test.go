@@ -114,6 +114,10 @@ func TestBenchWrongUsage(t *testing.T) {
 		{"bench", "save", "--real-time"},
 		{"bench", "save", "--merge", "nothing"},
 		{"bench", "token", "--out", "results"},
+		{"bench", "soak", "--for", "1s"},
+		{"bench", "soak", "--for", "soon"},
+		{"bench", "soak", "--quick"},
+		{"bench", "soak", "twice"},
 	} {
 		if code, _, stderr := tidemarkRun(t, args...); code != exitUsage || !strings.Contains(stderr, "hint: ") {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)
