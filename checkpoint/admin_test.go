@@ -189,6 +189,33 @@ func TestCollectBesideASave(t *testing.T) {
 	}
 }
 
+// A collector that reads an older HEAD than another one has collected by begins again with the newer.
+func TestCollectBesideACollector(t *testing.T) {
+	ctx := context.Background()
+	mem := memstore.New()
+	s, peer := openMem(t, mem.Peer()), mustJob(t, openMem(t, mem.Peer()), "j")
+	for i := range 3 {
+		mustSave(t, s, "j", files{"a": noise(uint64(i), 300<<10)})
+	}
+	faster := true
+	mem.SetFault(func(op memstore.Op) memstore.Outcome {
+		if faster && op.Method == "get" && strings.Contains(op.Key, "/manifests/") {
+			faster = false
+			if _, err := peer.Retain(ctx, Retention{KeepLast: 1}, false); err != nil {
+				t.Error(err)
+			}
+			if r, err := peer.Collect(ctx, nil); err != nil || r.DeletedObjects != 4 {
+				t.Errorf("%+v, %v", r, err)
+			}
+		}
+		return memstore.OK
+	})
+	report, err := mustJob(t, openMem(t, mem), "j").Collect(ctx, nil)
+	if err != nil || report.LiveObjects != 2 || report.DeletedObjects != 0 || faster {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
 func TestCollectReport(t *testing.T) {
 	ctx := context.Background()
 	mem := memstore.New()

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -35,20 +36,29 @@ func (j *Job) Collect(ctx context.Context, opts *CollectOptions) (CollectReport,
 	}
 	ctx, meter := metered(ctx)
 	var report CollectReport
-	at, err := j.readHead(ctx)
-	if err == nil && at.head == nil {
-		err = j.noSuchJob("collect")
+	h, live, err := j.headAndLive(ctx)
+	if err == nil {
+		err = j.sweep(ctx, h, live, o.DryRun, &report)
 	}
-	if err != nil {
-		return report, wrap(err, "collect", j.name, 0)
-	}
-	live, err := j.liveObjects(ctx, at.head)
-	if err != nil {
-		return report, wrap(err, "collect", j.name, 0)
-	}
-	err = j.sweep(ctx, at.head, live, o.DryRun, &report)
 	report.Requests = requestsOf(meter)
 	return report, wrap(err, "collect", j.name, 0)
+}
+
+// headAndLive reads HEAD and what it refers to. It begins again when a checkpoint was retired and its manifest collected meanwhile: HEAD has moved.
+func (j *Job) headAndLive(ctx context.Context) (*format.Head, map[format.Nonce]bool, error) {
+	for {
+		at, err := j.readHead(ctx)
+		if err == nil && at.head == nil {
+			err = j.noSuchJob("collect")
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		live, err := j.liveObjects(ctx, at.head)
+		if !errors.Is(err, ErrRetired) {
+			return at.head, live, err
+		}
+	}
 }
 
 // liveObjects are the nonces of everything that HEAD refers to: manifests and the objects that hold their packs.
