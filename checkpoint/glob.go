@@ -26,23 +26,31 @@ func compileGlob(pattern string) (func(name string) bool, error) {
 	}, nil
 }
 
+// matchSegments takes for each ** as few segments as will do, and gives only the last one more: what an earlier one could take, the last one can. So a name costs its length times the
+// pattern's; names come from whoever wrote the archive.
 func matchSegments(pattern, name []string) bool {
-	for len(pattern) > 0 {
-		if pattern[0] == "**" {
-			for i := range len(name) + 1 {
-				if matchSegments(pattern[1:], name[i:]) {
-					return true
-				}
+	p, n := 0, 0
+	star, taken := -1, 0 // the last **, and where what it takes ends
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == "**":
+			star, taken = p, n
+			p++
+			continue
+		case p < len(pattern):
+			if ok, _ := path.Match(pattern[p], name[n]); ok { // the pattern was checked when it was compiled
+				p, n = p+1, n+1
+				continue
 			}
+		}
+		if star < 0 {
 			return false
 		}
-		if len(name) == 0 {
-			return false
-		}
-		if ok, _ := path.Match(pattern[0], name[0]); !ok { // the pattern was checked when it was compiled
-			return false
-		}
-		pattern, name = pattern[1:], name[1:]
+		taken++
+		p, n = star+1, taken
 	}
-	return len(name) == 0
+	for p < len(pattern) && pattern[p] == "**" {
+		p++
+	}
+	return p == len(pattern)
 }

@@ -81,7 +81,7 @@ func (r *reply) stated(token string) (time.Duration, error) {
 		IssuedAt int64 `json:"iat"`
 		Expires  int64 `json:"exp"`
 	}
-	if !ok || json.Unmarshal(payload, &claims) != nil || claims.Expires <= claims.IssuedAt {
+	if !ok || json.Unmarshal(payload, &claims) != nil || claims.IssuedAt < 0 || claims.Expires <= claims.IssuedAt { // of what is before 1970 the difference may overflow
 		return 0, errors.New("the answer is no identity token that states its life")
 	}
 	life := time.Duration(min(claims.Expires-claims.IssuedAt, int64(maxLife/time.Second))) * time.Second

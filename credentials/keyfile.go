@@ -102,6 +102,12 @@ func newImpersonatedFile(f *keyFile, o KeyOptions) (Source, error) {
 	if len(f.SourceCredentials) == 0 || f.ImpersonationURL == "" {
 		return nil, errors.New("it lacks source_credentials or service_account_impersonation_url")
 	}
+	var inner struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(f.SourceCredentials, &inner) == nil && inner.Type == f.Type {
+		return nil, errors.New("its source_credentials are impersonated themselves: name the accounts in between in delegates")
+	}
 	below := o
 	below.Scopes, below.SelfSigned, below.Audience = nil, false, ""
 	base, err := parseKeyFile(f.SourceCredentials, below)

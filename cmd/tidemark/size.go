@@ -11,7 +11,7 @@ import (
 // byteSize is a flag's value: bytes, or KiB, MiB, GiB or TiB (512MiB, 1.5 GiB).
 type byteSize int64
 
-var sizeWithUnit = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([KMGT]iB|B)?$`)
+var sizeWithUnit = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([KMGTPE]iB|B)?$`)
 
 func (s *byteSize) Set(text string) error {
 	m := sizeWithUnit.FindStringSubmatch(text)
@@ -23,7 +23,7 @@ func (s *byteSize) Set(text string) error {
 		return err
 	}
 	if m[2] != "" && m[2] != "B" {
-		n *= math.Pow(1024, float64(strings.Index("KMGT", m[2][:1])+1))
+		n *= math.Pow(1024, float64(strings.Index("KMGTPE", m[2][:1])+1))
 	}
 	if n > math.MaxInt64/2 {
 		return fmt.Errorf("%s is more than can be counted", text)

@@ -80,6 +80,9 @@ func (s *Azure) decode(resp *http.Response) (*listed, error) {
 		if err != nil {
 			return nil, err
 		}
+		if b.Properties.Size < 0 {
+			return nil, errNoListing
+		}
 		if b.Properties.ResourceType == "directory" {
 			return nil, &objstore.Error{Kind: objstore.KindUnsupported,
 				Err: fmt.Errorf("%q is a directory: the account has a hierarchical namespace, which does not list in the order of keys", name)}

@@ -66,6 +66,9 @@ func (s *S3) decode(resp *http.Response) (*listed, error) {
 	out := &listed{objects: make([]objstore.Info, len(page.Objects))}
 	for i := range page.Objects {
 		o := &page.Objects[i]
+		if o.Size < 0 {
+			return nil, errNoListing
+		}
 		out.objects[i] = objstore.Info{Key: name(o.Key), Size: o.Size, Version: s.d.listed(o), Modified: o.LastModified}
 	}
 	for _, p := range page.Prefixes {
