@@ -188,3 +188,33 @@ func TestPutInTheClear(t *testing.T) {
 	_, err = Open(context.Background(), "mem://", &Options{EncryptedOnly: true})
 	wantKind(t, err, ErrInvalid)
 }
+
+// TestRepairAdoptsNothingInTheClear: a HEAD that is lost is made from the manifests that are there. Of those that anybody could have made, none
+// is taken where only what is encrypted is believed.
+func TestRepairAdoptsNothingInTheClear(t *testing.T) {
+	ctx := context.Background()
+	for _, only := range []bool{false, true} {
+		mem, k := sealedJobs(t)
+		evil := memstore.New()
+		for range 3 { // the last one would be the newest
+			mustSave(t, openMem(t, evil), "j", files{"a": []byte("evil")})
+		}
+		key, body := object(t, evil, "j/manifests/", "-000000000003-")
+		put(t, mem, key, body)
+		if err := mem.Peer().Delete(ctx, "j/HEAD"); err != nil {
+			t.Fatal(err)
+		}
+		o := &Options{Keeper: k, EncryptedOnly: only}
+		s, err := newStore(mem.Peer(), false, withDefaults(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mustJob(t, s, "j").Repair(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]string{false: "evil", true: "second"}[only]
+		if got, err := latestOf(t, mem, o); err != nil || string(got["a"]) != want {
+			t.Errorf("EncryptedOnly %v: restored %q, %v, want %q", only, got["a"], err, want)
+		}
+	}
+}

@@ -162,15 +162,7 @@ func (c *Checkpoint) checkManifest(b []byte) error {
 
 // decodeManifest reads a manifest that checkManifest has passed.
 func (c *Checkpoint) decodeManifest(ctx context.Context, b []byte) (*format.Manifest, error) {
-	keys, err := c.job.store.keyring.openAll(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 && c.job.store.opts.EncryptedOnly {
-		return nil, &Error{Kind: ErrCorrupt, Err: errors.New("the manifest is not encrypted, and only what is encrypted is believed"),
-			Hint: "restore another checkpoint: whoever can write to the store may have put it there. If the job was not encrypted then, read it without the option"}
-	}
-	m, err := format.DecodeManifest(b, keys)
+	m, err := c.job.openManifest(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +170,19 @@ func (c *Checkpoint) decodeManifest(ctx context.Context, b []byte) (*format.Mani
 		return nil, fmt.Errorf("%w: the manifest is of job %q, checkpoint %d", format.ErrCorrupt, m.Job, m.Id.Checkpoint)
 	}
 	return m, nil
+}
+
+// openManifest decodes a manifest, whatever HEAD says of it.
+func (j *Job) openManifest(ctx context.Context, b []byte) (*format.Manifest, error) {
+	keys, err := j.store.keyring.openAll(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 && j.store.opts.EncryptedOnly {
+		return nil, &Error{Kind: ErrCorrupt, Err: fmt.Errorf("%w: the manifest is not encrypted, and only what is encrypted is believed", format.ErrCorrupt),
+			Hint: "restore another checkpoint: whoever can write to the store may have put it there. If the job was not encrypted then, read it without the option"}
+	}
+	return format.DecodeManifest(b, keys)
 }
 
 // explain makes a store's "not found" or "corrupt" what it means here: an object that HEAD still needs is damage, one that it

@@ -113,15 +113,6 @@ func (r *repairer) read(ctx context.Context, s *remains, key string) error {
 	return nil
 }
 
-// openManifest decodes a manifest of which no HEAD says what it should be.
-func (j *Job) openManifest(ctx context.Context, b []byte) (*format.Manifest, error) {
-	keys, err := j.store.keyring.openAll(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	return format.DecodeManifest(b, keys)
-}
-
 // need checks that a pack is there as the manifest says.
 func (r *repairer) need(s *remains, f *found, c *Checkpoint, o *format.Object) {
 	if o.Embedded && len(o.ManifestNonce) == 0 {
