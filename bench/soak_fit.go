@@ -10,9 +10,9 @@ const (
 	// slopeOver is what growth is stated for, and longEnough from when on a run tells of it. A shorter run tells of itself alone.
 	slopeOver  = 3600.0
 	longEnough = 1800.0
-	// mayGrow is the share of the mean that growth may reach; in a short run, of which an episode may fill a good part, half of it.
+	// mayGrow is the share of the mean that growth may reach; in a short run, of which an episode may fill a good part, all of it: a leak in each save or restore is more.
 	mayGrow      = 0.05
-	mayGrowShort = 0.5
+	mayGrowShort = 1.0
 )
 
 // SoakCurve is a line fitted to samples, and the bound that it was held against.

@@ -67,12 +67,11 @@ func (s *soakStage) run(ctx context.Context) (err error) {
 	group := newMemoryGroup(s.Memory)
 	defer func() { err = errors.Join(err, group.remove()) }()
 	s.settings(group)
-	kinds := soak.Kinds()
-	names := slices.Clone(kinds)
+	plan := s.plan
 	for _, kind := range killedKinds {
-		names = append(names, kind+killedSuffix)
+		plan.Others = append(plan.Others, kind+killedSuffix)
 	}
-	jobs, err := s.work(ctx, s.plan, kinds, group, names...)
+	jobs, err := s.work(ctx, plan, soak.Kinds(), group, slices.Concat(soak.Kinds(), plan.Others)...)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // soakNoise says how to read the report.
 const soakNoise = "Growth is the slope of a line through the samples after the first fifth (Theil and Sen: the median of the slopes between all pairs), for an hour; of a run of " +
-	"less than half an hour, for itself. It may be 5 % of the mean (50 % in a short run), or what chance makes of a small number. Everything that could have been wrong is counted, the rest is not interesting."
+	"less than half an hour, for itself. It may be 5 % of the mean (the mean itself in a short run), or what chance makes of a small number. Everything that could have been wrong is counted, the rest is not interesting."
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,10 +10,14 @@ import (
 	"github.com/tidemark-go/tidemark/checkpoint"
 )
 
-// collect is a collector. There are several at once, and they may meet at a job.
-func (w *World) collect(ctx context.Context) {
+// collect is a collector, of the jobs of other processes too. There are several at once, and they may meet at a job.
+func (w *World) collect(ctx context.Context, others []string) {
+	jobs := slices.Clone(w.jobs)
+	for _, name := range others {
+		jobs = append(jobs, &job{name: name, store: w.plain})
+	}
 	for w.pause(ctx, w.Pace) {
-		j := w.jobs[rand.N(len(w.jobs))]
+		j := jobs[rand.N(len(jobs))]
 		handle, err := j.store.Job(j.name)
 		if err != nil {
 			w.referee.Violate(Kind, j.name, "%v", err)
@@ -34,6 +39,7 @@ type tag struct {
 	job        *job
 	name       string
 	checkpoint uint64
+	doubtful   bool // the job may not have it
 }
 
 // mostTags is how many savepoints there are at a time.
@@ -62,8 +68,11 @@ func (w *World) careFor(ctx context.Context) {
 				tags = slices.Delete(tags, i, i+1)
 			}
 		case 2:
-			if len(tags) > 0 {
-				w.lookAtTag(ctx, tags[rand.N(len(tags))])
+			if len(tags) == 0 {
+				continue
+			}
+			if t := tags[rand.N(len(tags))]; !t.doubtful {
+				w.lookAtTag(ctx, t)
 			}
 		case 3:
 			tried, cancel := w.try(ctx)
@@ -76,7 +85,7 @@ func (w *World) careFor(ctx context.Context) {
 	}
 }
 
-// tag makes the latest checkpoint a savepoint; nil if that failed, as far as can be known.
+// tag makes the latest checkpoint a savepoint; nil if that failed for certain.
 func (w *World) tag(ctx context.Context, j *job, handle *checkpoint.Job) *tag {
 	tried, cancel := w.try(ctx)
 	defer cancel()
@@ -88,7 +97,11 @@ func (w *World) tag(ctx context.Context, j *job, handle *checkpoint.Job) *tag {
 	}
 	w.ended(tried, opTag, j.name, err)
 	if err != nil {
-		return nil // if it was applied all the same, the job keeps a savepoint more until the end
+		t.doubtful = errors.Is(err, checkpoint.ErrOutcomeUnknown)
+		if !t.doubtful {
+			return nil
+		}
+		return t
 	}
 	t.checkpoint = info.Checkpoint
 	w.referee.Tagged(j.name, t.checkpoint, true)
@@ -135,7 +148,7 @@ func (w *World) lookAtTag(ctx context.Context, t *tag) {
 func (w *World) verify(ctx context.Context, j *job, handle *checkpoint.Job) {
 	tried, cancel := w.try(ctx)
 	defer cancel()
-	report, err := handle.Verify(tried, &checkpoint.VerifyOptions{Checkpoint: "latest", Data: rand.N(2) == 0})
+	report, err := handle.Verify(tried, &checkpoint.VerifyOptions{Checkpoint: []string{"", "latest"}[rand.N(2)], Data: rand.N(2) == 0})
 	if kindOf(tried, err) == "not_found" && w.referee.Floor(j.name) == 0 {
 		return
 	}

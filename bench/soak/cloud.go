@@ -130,12 +130,29 @@ func (c *Cloud) misbehave(ctx context.Context) {
 			}
 			c.begin(e)
 			went := quiet(time.Duration(e.lasts * float64(c.opts.Episode)))
+			for until := time.Now().Add(patience); went && !c.met(e) && time.Now().Before(until); {
+				went = quiet(patience / 32)
+			}
 			c.end()
 			if !went {
 				return
 			}
 		}
 	}
+}
+
+// patience is how much longer an episode lasts that nobody has met: a client that was just refused a token waits for 5.5 s before it asks again.
+const patience = 8 * time.Second
+
+// met tells whether all of an episode's faults have befallen somebody.
+func (c *Cloud) met(e episode) bool {
+	fired := c.cloud.Faults().Fired()
+	for _, f := range e.rules {
+		if fired[f.Name] == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // settled is how old a token is when it was used enough to be believed in. Clients may take a service that refuses one new token after the other for one that

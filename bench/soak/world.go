@@ -27,6 +27,8 @@ type Plan struct {
 	Life  time.Duration `json:"life"`  // mean time after which a job loses its owner
 	// Suffix tells the jobs of one process from those of another.
 	Suffix string `json:"suffix,omitempty"`
+	// Others are jobs that live in other processes, to be collected from here.
+	Others []string `json:"others,omitempty"`
 	// Alone leaves out readers and those who clean up.
 	Alone bool `json:"alone,omitempty"`
 	// Patience is how long an operation may take before its caller gives up.
@@ -155,7 +157,7 @@ func (w *World) Start(ctx context.Context) {
 	}
 	for range 2 {
 		w.working.Go(func() { w.read(ctx) })
-		w.working.Go(func() { w.collect(ctx) })
+		w.working.Go(func() { w.collect(ctx, w.Others) })
 	}
 	w.working.Go(func() { w.careFor(ctx) })
 }
