@@ -121,6 +121,93 @@ func listPages(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
 			}
 		}
 	}
+	t.Run("DuringWrites", func(t *testing.T) { listDuringWrites(t, ctx, s, keys) })
+}
+
+// listDuringWrites lists p/, which is these keys on two pages, while others write and delete: what was there before the listing began and stays is in it, what
+// was gone before is not, and everything else is something that somebody wrote.
+func listDuringWrites(t *testing.T, ctx context.Context, s objstore.Store, stay []string) {
+	const churners = 4
+	var (
+		mu    sync.Mutex
+		there = map[string]bool{} // acknowledged, and no deletion has begun
+		gone  = map[string]bool{} // the deletion is acknowledged
+	)
+	churning, stop := context.WithCancel(ctx)
+	var writers sync.WaitGroup
+	for w := range churners {
+		writers.Go(func() {
+			for i := 0; churning.Err() == nil; i++ {
+				key := fmt.Sprintf("%s-%d-%d", stay[(i*37+w*251)%len(stay)], w, i)
+				if _, err := s.Put(ctx, key, []byte(key), objstore.Absent); err != nil {
+					t.Errorf("put during listings: %v", err)
+					return
+				}
+				mu.Lock()
+				there[key] = true
+				mu.Unlock()
+				if i%2 == 0 {
+					continue
+				}
+				mu.Lock()
+				delete(there, key)
+				mu.Unlock()
+				if err := s.Delete(ctx, key); err != nil {
+					t.Errorf("delete during listings: %v", err)
+					return
+				}
+				mu.Lock()
+				gone[key] = true
+				mu.Unlock()
+			}
+		})
+	}
+	defer func() {
+		stop()
+		writers.Wait()
+	}()
+	snapshot := func(of map[string]bool) []string {
+		mu.Lock()
+		defer mu.Unlock()
+		keys := make([]string, 0, len(of))
+		for key := range of {
+			keys = append(keys, key)
+		}
+		return keys
+	}
+	for n := 0; n < 6 || len(snapshot(there))+len(snapshot(gone)) < 40; n++ { // a quick store lists before anybody has written
+		before, mustNot := snapshot(there), snapshot(gone)
+		got := list(t, ctx, s, "p/")
+		must := slices.DeleteFunc(before, func(key string) bool { // whose deletion began meanwhile
+			mu.Lock()
+			defer mu.Unlock()
+			return !there[key]
+		})
+		if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+			t.Error("a listing is out of order, or has a key twice")
+		}
+		for _, key := range append(must, stay...) {
+			if _, listed := slices.BinarySearch(got, key); !listed {
+				t.Errorf("%s was there before the listing began, and is not in it", key)
+			}
+		}
+		for _, key := range mustNot {
+			if _, listed := slices.BinarySearch(got, key); listed {
+				t.Errorf("%s was gone before the listing began, and is in it", key)
+			}
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	stop()
+	writers.Wait()
+	if want := append(snapshot(there), stay...); !t.Failed() {
+		slices.Sort(want)
+		if got := list(t, ctx, s, "p/"); !slices.Equal(got, want) {
+			t.Errorf("in the end %d keys are listed, %d are there", len(got), len(want))
+		}
+	}
 }
 
 // listConsistent checks a listing right after each change.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -89,96 +87,5 @@ func cancelledStream(t *testing.T, parent context.Context, s objstore.Store, _ O
 			t.Errorf("after %d of %d bytes: %v, want context.Canceled and its cause", len(got), len(body), err)
 		}
 		_ = r.Close() // may say again that the context ended
-	}
-}
-
-// listDuringWrites lists, page by page, while others write and delete: what was there before the listing began and stays is in it, what
-// was gone before is not, and everything else is something that somebody wrote.
-func listDuringWrites(t *testing.T, ctx context.Context, s objstore.Store, _ Options) {
-	var stay []string
-	for i := range 1010 { // more than a page
-		stay = append(stay, fmt.Sprintf("w/%04d-stays", i))
-	}
-	fill(t, ctx, s, stay)
-	const churners = 4
-	var (
-		mu    sync.Mutex
-		there = map[string]bool{} // acknowledged, and no deletion has begun
-		gone  = map[string]bool{} // the deletion is acknowledged
-	)
-	churning, stop := context.WithCancel(ctx)
-	var writers sync.WaitGroup
-	for w := range churners {
-		writers.Go(func() {
-			for i := 0; churning.Err() == nil; i++ {
-				key := fmt.Sprintf("w/%04d-comes-%d-%d", (i*37+w*251)%1010, w, i)
-				if _, err := s.Put(ctx, key, []byte(key), objstore.Absent); err != nil {
-					t.Errorf("put during listings: %v", err)
-					return
-				}
-				mu.Lock()
-				there[key] = true
-				mu.Unlock()
-				if i%2 == 0 {
-					continue
-				}
-				mu.Lock()
-				delete(there, key)
-				mu.Unlock()
-				if err := s.Delete(ctx, key); err != nil {
-					t.Errorf("delete during listings: %v", err)
-					return
-				}
-				mu.Lock()
-				gone[key] = true
-				mu.Unlock()
-			}
-		})
-	}
-	defer func() {
-		stop()
-		writers.Wait()
-	}()
-	snapshot := func(of map[string]bool) []string {
-		mu.Lock()
-		defer mu.Unlock()
-		keys := make([]string, 0, len(of))
-		for key := range of {
-			keys = append(keys, key)
-		}
-		return keys
-	}
-	for range 6 {
-		before, mustNot := snapshot(there), snapshot(gone)
-		got := list(t, ctx, s, "w/")
-		must := slices.DeleteFunc(before, func(key string) bool { // whose deletion began meanwhile
-			mu.Lock()
-			defer mu.Unlock()
-			return !there[key]
-		})
-		if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
-			t.Error("a listing is out of order, or has a key twice")
-		}
-		for _, key := range append(must, stay...) {
-			if _, listed := slices.BinarySearch(got, key); !listed {
-				t.Errorf("%s was there before the listing began, and is not in it", key)
-			}
-		}
-		for _, key := range mustNot {
-			if _, listed := slices.BinarySearch(got, key); listed {
-				t.Errorf("%s was gone before the listing began, and is in it", key)
-			}
-		}
-		if t.Failed() {
-			break
-		}
-	}
-	stop()
-	writers.Wait()
-	if want := append(snapshot(there), stay...); !t.Failed() {
-		slices.Sort(want)
-		if got := list(t, ctx, s, "w/"); !slices.Equal(got, want) {
-			t.Errorf("in the end %d keys are listed, %d are there", len(got), len(want))
-		}
 	}
 }

@@ -49,7 +49,6 @@ var tests = []test{
 	{"ListPrefix", listPrefix},
 	{"ListPages", listPages},
 	{"ListConsistent", listConsistent},
-	{"ListDuringWrites", listDuringWrites},
 	{"Dirs", dirs},
 	{"DirsPages", dirsPages},
 	{"OddKeys", oddKeys},
