@@ -102,7 +102,9 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 		do(dataArrives, func(t *state, me *actor) violation {
 			m.upload(t, o.save, data)
 			if m.adversary && m.tokenFree(t, i) {
-				m.upload(t, o.save, manifest)
+				if m.mutant != commitBeforeUpload {
+					m.upload(t, o.save, manifest)
+				}
 				return m.send(t, i, o) // the two arrivals and the send in one step: nobody can tell the difference
 			}
 			me.phase = uploadingManifest
@@ -113,7 +115,9 @@ func (m *model) actorSteps(s *state, i int, emit emitter) {
 		do(aborts, func(t *state, me *actor) violation { return m.finish(t, i, o, failed, admitted) })
 		if m.tokenFree(s, i) {
 			do(manifestArrives, func(t *state, me *actor) violation {
-				m.upload(t, o.save, manifest)
+				if m.mutant != commitBeforeUpload {
+					m.upload(t, o.save, manifest)
+				}
 				return m.send(t, i, o)
 			})
 		}
@@ -135,6 +139,9 @@ func (m *model) upload(s *state, k, x int) {
 func (m *model) tokenFree(s *state, i int) bool { return m.tokenHolder(s, i) < 0 }
 
 func (m *model) tokenHolder(s *state, i int) int {
+	if m.mutant == commitsAtOnce {
+		return -1
+	}
 	for j := range m.cast {
 		if j != i && m.ownerOf(j) == m.ownerOf(i) && s.actors[j].phase == sent {
 			return j
@@ -179,6 +186,9 @@ func (m *model) start(s *state, i int, o op, full bool) {
 	case commit:
 		by := &s.actors[m.ownerOf(i)]
 		by.begun = max(by.begun, s.number(by.own.last)) + 1
+		if m.mutant == numbersTwice {
+			by.begun = s.number(by.own.last) + 1
+		}
 		m.begin(s, i, o, by.epoch, by.begun, by.own, full)
 		return
 	case saveOnce:

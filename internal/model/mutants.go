@@ -40,6 +40,15 @@ const (
 	shareBaseUnchecked
 	sharesWithoutNonce
 	takesBothLives
+	recogniseNothing
+	takeNewHead
+	acquireKeepsEpoch
+	commitsAtOnce
+	commitBeforeUpload
+	collectBases
+	tagUnchecked
+	tagMoves
+	untagAny
 	retireLeased
 	pinUnchecked
 	pinByCheckpoint
@@ -67,6 +76,7 @@ const (
 	oneShotOldEpoch
 	namesWithoutEpochOnly
 	workerNeverLooks
+	numbersTwice
 	mutants // their number
 )
 
@@ -125,6 +135,15 @@ var trials = []trial{
 	{mutant: supersededFails, what: "being fenced means failed, whatever was sent before", world: handOver, breaks: falseFailure},
 	{mutant: supersededFails, what: "the same, if failed promises only that it is not visible now or later", world: headLostTaken, breaks: visibleFailure, literal: true},
 
+	{mutant: recogniseNothing, what: "do not recognise the own write in a HEAD that has moved", world: trimmed, breaks: falseFailure},
+	{mutant: acquireKeepsEpoch, what: "acquire with a new fence in the same epoch", world: handOver, breaks: twoOwners},
+	{mutant: commitsAtOnce, what: "two commits of one owner at once", world: twoWriters, breaks: falseFailure},
+	{mutant: commitBeforeUpload, what: "commit before the manifest is stored", world: oneOwner, breaks: missingData},
+	{mutant: collectBases, what: "take only a checkpoint's own packs for needed", world: oneOwner, breaks: missingData},
+	{mutant: tagUnchecked, what: "tag without looking whether the checkpoint is still retained", world: tagged, breaks: danglingTag},
+	{mutant: tagMoves, what: "a tag moves a tag of its name", world: taggedTwice, breaks: droppedPin},
+	{mutant: untagAny, what: "untag whatever the tag names by then", world: taggedTwice, breaks: droppedPin},
+
 	{mutant: handleOfOtherNumber, what: "take a handle of another checkpoint of the epoch", world: workersOvertaken, breaks: missingData},
 	{mutant: handleOfOtherEpoch, what: "take a handle of an older epoch", world: workersHandOver, breaks: missingData},
 	{mutant: handleUnfenced, what: "take a handle by epoch and number, without the fence", world: workersOneShot, breaks: foreignShare},
@@ -141,6 +160,7 @@ var trials = []trial{
 
 	{mutant: neverLooks, what: "wait for the answer to a write of HEAD, without a look at HEAD", world: oneOwner, breaks: stuck},
 
+	{mutant: takeNewHead, what: "take a HEAD that has disappeared for that of a new job", world: headLost, breaks: falseFailure},
 	{mutant: createOverRemains, what: "begin a job where HEAD is absent and manifests are there", world: headLost, breaks: forgotten},
 	{mutant: repairGood, what: "repair a HEAD that can be read", world: headLostTagged, breaks: droppedPin},
 	{mutant: repairPuts, what: "a repair writes HEAD without a condition", world: headLost, breaks: forgotten},
@@ -166,4 +186,6 @@ var trials = []trial{
 		why: "checkpoint numbers grow across epochs; what is lost is only that a dead owner's leftovers can be collected before the next commits"},
 	{mutant: workerNeverLooks, what: "a worker that is given only numbers takes any HEAD's newest as its base",
 		why: "the coordinator looks: at the handle's fence and number, and in its commit at the base"},
+	{mutant: numbersTwice, what: "give two saves of one owner the same number",
+		why: "the nonces keep their objects apart, and only one of them can be newer than the last"},
 }

@@ -72,7 +72,7 @@ func (m *model) keepsPins(s *state, i int, o op, before head) bool {
 	if o.kind == remove || s.condition != sound {
 		return true
 	}
-	if before.tag != 0 && h.tag != before.tag && o.kind != untag {
+	if before.tag != 0 && h.tag != before.tag && (o.kind != untag || s.actors[i].target != 0 && before.tag != s.actors[i].target) {
 		return false
 	}
 	for r, l := range before.leases {

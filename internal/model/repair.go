@@ -205,5 +205,5 @@ func (m *model) adopt(s *state, before head) {
 
 // goesBack: the mutant lets the epoch go back, and is to be seen by what comes of that.
 func (m mutant) goesBack() bool {
-	return m == removeDeletesHead || m == repairNextEpoch || m == repairNextEpochUnfenced || m == lateCreation || m == createOverRemains || m == createOverFirst || m == namelessLoss
+	return m == removeDeletesHead || m == repairNextEpoch || m == repairNextEpochUnfenced || m == lateCreation || m == createOverRemains || m == takeNewHead || m == createOverFirst || m == namelessLoss
 }

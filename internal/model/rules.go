@@ -15,7 +15,9 @@ func (m *model) apply(s *state, i int, o op, h head) (head, refusal) {
 	a := &s.actors[i]
 	switch o.kind {
 	case acquire:
-		h.epoch++
+		if m.mutant != acquireKeepsEpoch || h.epoch == 0 {
+			h.epoch++
+		}
 		h.fence, h.removed = m.fenceOf(i, o), false
 	case commit:
 		by := m.ownerOf(i)
@@ -36,15 +38,15 @@ func (m *model) apply(s *state, i int, o op, h head) (head, refusal) {
 			h.retained &^= 1 << (h.last - 1)
 		}
 	case tag:
-		if !h.retained.has(int(a.target) - 1) {
+		if !h.retained.has(int(a.target)-1) && m.mutant != tagUnchecked {
 			return h, retired
 		}
-		if h.tag != 0 && h.tag != a.target {
+		if h.tag != 0 && h.tag != a.target && m.mutant != tagMoves {
 			return h, conflict
 		}
 		h.tag = a.target
 	case untag:
-		if h.tag == a.target {
+		if h.tag == a.target || m.mutant == untagAny {
 			h.tag = 0
 		}
 	case pin:
@@ -146,6 +148,9 @@ func (m *model) trim(s *state, h head, keep int) head {
 
 // applied recognises the change in a HEAD that others may have written since. A removed job keeps the name of its last commit.
 func (m *model) applied(s *state, i int, o op, h head) bool {
+	if m.mutant == recogniseNothing {
+		return false
+	}
 	a := &s.actors[i]
 	switch o.kind {
 	case acquire:

@@ -90,7 +90,7 @@ func (m *model) refers(s *state, k, x int) bool {
 		if m.sameKey(s, j, k) {
 			return true
 		}
-		if b := s.saves[j].base; x == data && b != 0 && m.sameKey(s, int(b)-1, k) {
+		if b := s.saves[j].base; x == data && b != 0 && m.mutant != collectBases && m.sameKey(s, int(b)-1, k) {
 			return true
 		}
 		if x == data && m.sharesReferTo(s, s.saves[j].taken, k) {

@@ -73,7 +73,7 @@ func (m *model) abandon(s *state, i int, o op) {
 func (m *model) look(s *state, i int, o op) violation {
 	a := &s.actors[i]
 	now := s.head
-	if s.condition == lost && !a.creates {
+	if s.condition == lost && !a.creates && m.mutant != takeNewHead {
 		return m.finish(s, i, o, unknown, admitted) // HEAD has disappeared
 	}
 	if a.landed && a.fresh || m.applied(s, i, o, now) {

@@ -32,6 +32,10 @@ var (
 		name: "tagged", why: "tags come and go between a save's start and its commit",
 		cast: []role{{kind: oneShot, times: 2}, {kind: tagger}, {kind: trimmer, times: 1}}, keepLast: 1, fullToo: true,
 	}
+	taggedTwice = config{
+		name: "tagged twice", why: "two give the same tag, and take it away",
+		cast: []role{{kind: oneShot, times: 2}, {kind: tagger}, {kind: tagger}}, fullToo: true,
+	}
 	retaken = config{
 		name: "taken twice", why: "an acquisition that is applied, overtaken and applied again",
 		cast: []role{{kind: owner, times: 1}, {kind: owner, times: 1}, {kind: oneShot, times: 1}}, retakes: 1,
@@ -65,8 +69,8 @@ var (
 )
 
 // small are the worlds that mutants are tried in which nothing is expected to catch.
-var small = []config{oneOwner, handOver, trimmed, twoWriters, oneShots, mixed, tagged, retaken, removal,
-	workersAtWork, workersOvertaken, workersHandOver, workersOneShot, workersTrimmed, readers, headLostOwner, headLostTagged, headLostTaken}
+var small = []config{oneOwner, handOver, trimmed, twoWriters, oneShots, mixed, tagged, taggedTwice, retaken, removal,
+	workersAtWork, workersOvertaken, workersHandOver, workersOneShot, workersTrimmed, readers, headLostOwner, headLostTagged}
 
 // isSmall: in these worlds each actor is left alone in each state as well.
 func isSmall(c config) bool {
@@ -74,7 +78,7 @@ func isSmall(c config) bool {
 }
 
 // worlds are all of them: the small ones, then larger ones, most with collectors at their worst.
-var worlds = slices.Concat(small, []config{leases, readersOfRemoved, headLost, headLostCron}, grown, harmed)
+var worlds = slices.Concat(small, []config{leases, readersOfRemoved, headLost, headLostCron, headLostTaken}, grown, harmed)
 
 var grown = []config{
 	{
