@@ -19,7 +19,7 @@ func (m *model) reduce(s *state) {
 			v.result = failed
 		}
 		visible := s.head.retained.has(k) || int(s.head.last) == k+1
-		if v.objects[data].doomed && v.objects[manifest].doomed && !visible {
+		if v.objects[data].doomed && v.objects[manifest].doomed && !visible && !m.isRead(s, k) {
 			*v = save{number: v.number, result: failed, objects: [2]object{{doomed: true}, {doomed: true}}}
 			if !m.known(s, k) {
 				v.number = 1
@@ -32,6 +32,16 @@ func (m *model) reduce(s *state) {
 func (m *model) mayStillLand(s *state, k int) bool {
 	for i := range m.cast {
 		if a := &s.actors[i]; a.hasLate && int(a.late.last) == k+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// isRead: a reader is on its way through save k.
+func (m *model) isRead(s *state, k int) bool {
+	for i := range m.cast {
+		if (m.cast[i].kind == reader || m.cast[i].kind == passer) && int(s.actors[i].target) == k+1 {
 			return true
 		}
 	}

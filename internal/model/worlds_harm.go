@@ -59,8 +59,8 @@ var harmed = []config{
 		keepLast: 1, harm: true, adversary: true, large: true,
 	},
 	{
-		name: "readers at work", why: "two readers with leases and one without, of two owners and a trimmer",
-		cast:     []role{{kind: owner, times: 2}, {kind: owner, times: 1}, {kind: reader}, {kind: reader}, {kind: trimmer, times: 1}},
+		name: "readers at work", why: "with and without a lease, under a hand-over and a trimmer",
+		cast:     []role{{kind: owner, times: 2}, {kind: owner, times: 1}, {kind: reader}, {kind: passer}, {kind: trimmer, times: 1}},
 		keepLast: 1, adversary: true, large: true,
 	},
 }
