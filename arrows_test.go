@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"internal/objstore/storetest":   {"internal/objstore"},
 	"internal/objstore/transport":   {},
 	"internal/model":                {},
+	"internal/mutants":              {},
 	"cmd/tidemark":                  {".", "bench", "checkpoint", "credentials", "credentials/azure", "credentials/sidecar", "emulator", "emulator/fakegcs", "cmd/tidemark/internal/demo"},
 	"cmd/tidemark/internal/demo":    {".", "checkpoint", "credentials", "emulator", "emulator/fakegcs"},
 }

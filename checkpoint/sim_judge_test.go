@@ -47,7 +47,16 @@ func (op *simOp) kept() string {
 	applied := len(op.writes) > 0
 	promises := op.kind == "acquire" || op.kind == "save" || op.kind == "one-shot" || op.kind == "remove"
 	switch {
+	case op.kind == "untag" && op.result == simDone:
+		for _, x := range op.writes {
+			for _, pin := range x.before.Pins {
+				if findTag(x.after, pin.Name) == nil && pin.Kind == format.Pin_TAG && pin.Checkpoint != op.checkpoint {
+					return "it took the tag from another checkpoint"
+				}
+			}
+		}
 	case !promises:
+	case op.kind == "acquire" && op.result == simFailed && op.twice: // it may have been superseded at once, which fences nobody who matters
 	case op.result == simFailed && applied:
 		return "it took effect"
 	case op.result == simDone && !applied && op.kind != "remove": // another removal serves as well
@@ -93,6 +102,9 @@ func (w *simWorld) goOn(p *simProcess) {
 	acquire := p.beginNow("acquire")
 	retention := Retention{KeepLast: 1}
 	o, err := p.store.Acquire(acquire.ctx, simJob, &AcquireOptions{Owner: p.name, Retention: retention})
+	if err == nil {
+		acquire.epoch = o.Epoch()
+	}
 	p.end(acquire, err)
 	if err != nil {
 		w.foul("the next owner: %v", err)

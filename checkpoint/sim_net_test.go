@@ -32,7 +32,7 @@ type simTicket struct {
 	seq     int    // breaks ties between equal names of one process
 	method  string // "step" for a step
 	key     string // of a step: what it is
-	op      *simOp // in whose course it was sent
+	op      *simOp // in whose course it was sent; nil for a worker's own look at HEAD
 	body    []byte // of a put
 	send    func() simAnswer
 	answer  chan simAnswer
@@ -52,11 +52,10 @@ func (c simConn) do(ctx context.Context, t *simTicket) simAnswer {
 	if err := ctx.Err(); err != nil {
 		return simAnswer{err: objstore.ContextError(ctx, t.method, t.key)}
 	}
-	t.p, t.answer = c.p, make(chan simAnswer, 1)
+	t.p, t.op, t.answer = c.p, simOpOf(ctx), make(chan simAnswer, 1)
 	if c.p.free {
 		w.serial.Lock()
 		defer w.serial.Unlock()
-		t.op = c.p.op
 		return w.apply(t)
 	}
 	if !w.park(t) {

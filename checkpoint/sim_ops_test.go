@@ -15,8 +15,8 @@ type simOp struct {
 	cancel      context.CancelCauseFunc
 	called      int // turns; of a save, when Commit was called
 	returned    int
-	disturbed   bool
 	interrupted bool
+	twice       bool // a request of it was sent twice by a layer in between
 	result      simResult
 	err         error
 	writes      []*simWrite // of HEAD that were applied in its name
@@ -24,10 +24,31 @@ type simOp struct {
 	epoch      uint64 // of the owner that calls; of an acquisition, what it returned
 	save       *simSave
 	policy     Retention
-	keep       []uint64 // bases of the owner's other saves
+	others     []simUnderWay // saves of the same owner that were begun before this one commits
 	tag        string
 	checkpoint uint64
 	listed     []uint64 // what a listing returned
+}
+
+// simOpKey has the operation in the contexts of its requests.
+type simOpKey struct{}
+
+func simOpOf(ctx context.Context) *simOp {
+	op, _ := ctx.Value(simOpKey{}).(*simOp)
+	return op
+}
+
+// inUse are the bases of other saves of the owner that are under way.
+func (op *simOp) inUse() (numbers []uint64) {
+	for _, s := range op.others {
+		if s.op.returned != 0 {
+			continue
+		}
+		for _, b := range s.wr.bases() {
+			numbers = append(numbers, b.retained.Id.Checkpoint)
+		}
+	}
+	return numbers
 }
 
 type simResult int
@@ -72,27 +93,18 @@ func (p *simProcess) begin(kind string) (*simOp, bool) {
 
 func (p *simProcess) beginNow(kind string) *simOp {
 	op := &simOp{p: p, kind: kind}
-	op.ctx, op.cancel = context.WithCancelCause(context.Background())
+	op.ctx, op.cancel = context.WithCancelCause(context.WithValue(context.Background(), simOpKey{}, op))
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	op.called = p.w.turn
 	p.w.ops = append(p.w.ops, op)
-	p.op = op
 	return op
-}
-
-// resume makes op, one of several that are under way, what the process is doing.
-func (p *simProcess) resume(op *simOp) {
-	p.w.mu.Lock()
-	defer p.w.mu.Unlock()
-	p.op = op
 }
 
 // end notes what an operation returned, and whether it may have.
 func (p *simProcess) end(op *simOp, err error) {
 	p.w.mu.Lock()
 	op.returned, op.err = p.w.turn, err
-	p.op = nil
 	dead := p.dead
 	p.w.mu.Unlock()
 	op.cancel(nil)
@@ -133,7 +145,7 @@ func (op *simOp) wrongError() string {
 func (p *simProcess) disturbed() bool {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	return p.w.jumped || slices.ContainsFunc(p.w.ops, func(op *simOp) bool { return op.p == p && op.disturbed })
+	return p.w.jumped || p.touched
 }
 
 func (op *simOp) String() string {

@@ -66,6 +66,8 @@ type simShare struct {
 	handle []byte
 }
 
+var simLarge = noise(99, 70<<10)
+
 const (
 	simSaveKey  = "save"
 	simSharePre = "share-"
@@ -103,6 +105,9 @@ func (w *simWorld) newSave(op *simOp, wr *Writer, rng *rand.Rand) *simSave {
 func (p *simProcess) fill(wr *Writer, s *simSave, rng *rand.Rand, workers bool) error {
 	wr.embeds = rng.IntN(3) == 0 // else a pack of this size would never be an object of its own
 	wr.SetMetadata(simSaveKey, []byte(s.name))
+	if rng.IntN(10) == 0 {
+		wr.SetMetadata("large", simLarge) // too large a manifest to travel in HEAD
+	}
 	if workers {
 		a, err := wr.Assignment()
 		if err != nil {
@@ -145,7 +150,7 @@ func (p *simProcess) takeShares(wr *Writer, s *simSave, rng *rand.Rand) error {
 				p.w.foul("%s: add handle: %s: %v", p.name, op.wrongError(), err)
 			}
 			if wr.ctx.Err() != nil {
-				return err
+				return context.Cause(wr.ctx)
 			}
 			continue
 		}

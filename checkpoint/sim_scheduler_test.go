@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/tidemark-go/tidemark/internal/format"
 	"github.com/tidemark-go/tidemark/internal/objstore"
 )
 
@@ -74,7 +75,11 @@ func (w *simWorld) reweigh() {
 func (w *simWorld) pick() *simTicket {
 	byActor := map[*simActor][]*simTicket{}
 	total := 0.0
-	for _, t := range w.parked {
+	awake := slices.DeleteFunc(slices.Clone(w.parked), func(t *simTicket) bool { return t.p.actor.stalled > w.turn })
+	if len(awake) == 0 {
+		awake = w.parked
+	}
+	for _, t := range awake {
 		if byActor[t.p.actor] == nil {
 			total += t.p.actor.weight
 		}
@@ -93,8 +98,11 @@ func (w *simWorld) pick() *simTicket {
 			return ts[w.rng.IntN(len(ts))]
 		}
 	}
-	return w.parked[len(w.parked)-1]
+	return awake[len(awake)-1]
 }
+
+// stall leaves an actor standing at an awkward moment, while others go on.
+func (w *simWorld) stall(a *simActor) { a.stalled = w.turn + 5 + w.rng.IntN(60) }
 
 func (w *simWorld) grant(t *simTicket) {
 	w.take(t)
@@ -102,9 +110,19 @@ func (w *simWorld) grant(t *simTicket) {
 	t.granted <- !w.calm
 }
 
-// decide disturbs a request or delivers it.
+// decide disturbs a request or delivers it. HEAD is where it hurts: its writes are disturbed more, and who has read it or was told nothing of a write often has to
+// wait before it may go on.
 func (w *simWorld) decide(t *simTicket) {
-	if w.rng.Float64() >= w.weather {
+	head := t.key == format.HeadKey(simJob)
+	severity := w.weather
+	if head && t.method == "put" {
+		severity *= 3
+	}
+	disturbed := w.rng.Float64() < severity
+	if head && (disturbed && w.rng.IntN(2) == 0 || t.method == "get" && w.rng.IntN(6) == 0) {
+		w.stall(t.p.actor)
+	}
+	if !disturbed {
 		w.deliver(t)
 		return
 	}
@@ -130,9 +148,7 @@ func (w *simWorld) deliver(t *simTicket) {
 
 func (w *simWorld) disturb(t *simTicket, f simFate) {
 	w.take(t)
-	if t.op != nil {
-		t.op.disturbed = true
-	}
+	t.p.touched = true
 	if t.method == "put" {
 		w.mem.Excuse(t.key)
 	}
@@ -153,6 +169,9 @@ func (w *simWorld) disturb(t *simTicket, f simFate) {
 		applied = simVerdict(a)
 		w.late = append(w.late, t)
 	case fateTwice:
+		if t.op != nil {
+			t.op.twice = true
+		}
 		w.apply(t)
 		a = w.apply(t)
 		applied = simVerdict(a)
@@ -223,11 +242,14 @@ var errSimInterrupted = errors.New("interrupted by the simulation")
 
 // interrupt ends the context of what a process is doing.
 func (w *simWorld) interrupt(p *simProcess) bool {
-	if p.op == nil || p.op.interrupted || p.op.cancel == nil {
-		return false
+	for _, op := range w.ops {
+		if op.p != p || op.returned != 0 || op.interrupted {
+			continue
+		}
+		w.log("%s: %s is interrupted", p.name, op.kind)
+		op.interrupted, p.touched = true, true
+		op.cancel(errSimInterrupted)
+		return true
 	}
-	w.log("%s: %s is interrupted", p.name, p.op.kind)
-	p.op.interrupted, p.op.disturbed = true, true
-	p.op.cancel(errSimInterrupted)
-	return true
+	return false
 }

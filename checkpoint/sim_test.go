@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 )
@@ -13,6 +14,7 @@ import (
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation of this seed only, and print its trace")
 	simSeeds = flag.Uint64("sim.seeds", 0, "how many seeds TestSimulation runs; default 10000, with -short 300")
+	simCount = flag.Bool("sim.count", false, "count the seeds that fail instead of stopping at the first")
 	simFirst = flag.Uint64("sim.first", 1, "the first of these seeds")
 )
 
@@ -33,19 +35,47 @@ func TestSimulation(t *testing.T) {
 	default:
 		seeds = 10_000
 	}
-	shards := uint64(runtime.GOMAXPROCS(0))
-	for shard := range shards {
-		t.Run(fmt.Sprintf("shard %d", shard), func(t *testing.T) {
-			t.Parallel()
-			memory := newSimMemory()
-			for seed := *simFirst + shard; seed < *simFirst+seeds; seed += shards {
-				if w := simulate(t, seed, memory); len(w.fouls) > 0 {
-					t.Logf("the trace of seed %d:\n%s", seed, strings.Join(w.trace, "\n"))
-					w.report(t)
-					return
+	var failed simFailures
+	t.Run("seeds", func(t *testing.T) {
+		shards := uint64(runtime.GOMAXPROCS(0))
+		for shard := range shards {
+			t.Run(fmt.Sprintf("shard %d", shard), func(t *testing.T) {
+				t.Parallel()
+				memory := newSimMemory()
+				for seed := *simFirst + shard; seed < *simFirst+seeds; seed += shards {
+					if w := simulate(t, seed, memory); len(w.fouls) == 0 {
+						continue
+					} else if failed.add(w); !*simCount {
+						return
+					}
+					memory = newSimMemory() // what a broken seed kept is not the next one's fault
 				}
-			}
-		})
+			})
+		}
+	})
+	if failed.n == 0 {
+		return
+	}
+	t.Errorf("%d of %d seeds failed, the first of them %d: %s", failed.n, seeds, failed.first.seed, failed.first.fouls[0])
+	if !*simCount {
+		t.Logf("the trace of seed %d:\n%s", failed.first.seed, strings.Join(failed.first.trace, "\n"))
+		failed.first.report(t)
+	}
+}
+
+// simFailures are the seeds that failed.
+type simFailures struct {
+	mu    sync.Mutex
+	n     int
+	first *simWorld
+}
+
+func (f *simFailures) add(w *simWorld) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n++
+	if f.first == nil || w.seed < f.first.seed {
+		f.first = w
 	}
 }
 
@@ -63,6 +93,9 @@ func (w *simWorld) report(t *testing.T) {
 func simulate(t *testing.T, seed uint64, memory *simMemory) *simWorld {
 	w := newSimWorld(seed, memory)
 	synctest.Test(t, func(*testing.T) { w.run() })
+	if wrong := w.linearizable(); wrong != "" {
+		w.foul("%s", wrong)
+	}
 	return w
 }
 

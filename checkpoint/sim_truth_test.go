@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,7 +43,7 @@ func (w *simWorld) referee(t *simTicket) {
 		}
 	case t.key == format.HeadKey(simJob):
 		if err := w.headWritten(t); err != nil {
-			w.foul("%s wrote HEAD (%s): %v", t.p.name, t.op.kind, err)
+			w.foul("%s wrote HEAD: %v", t.p.name, err)
 		}
 	}
 }
@@ -66,6 +67,9 @@ func (w *simWorld) headWritten(t *simTicket) error {
 	w.removed = w.removed || after.Removed
 	w.truth.head = after
 	w.mu.Unlock()
+	if t.op == nil {
+		return errors.New("nobody called for it")
+	}
 	t.op.writes = append(t.op.writes, write)
 	w.log("HEAD: %s", describeHead(after))
 	if err := write.numbers(); err != nil {
@@ -102,7 +106,7 @@ func (x *simWrite) numbers() error {
 		return fmt.Errorf("the last commit changed")
 	case a.Removed != (kind == "remove" || b.Removed && !takes):
 		return fmt.Errorf("removed: %t", a.Removed)
-	case (saves || kind == "remove") && len(x.op.writes) > 1:
+	case takes && len(x.op.writes) > 1 && (kind != "acquire" || !x.op.twice): // an acquisition believes a refusal of its only try
 		return fmt.Errorf("one call took effect twice")
 	}
 	return nil
@@ -158,8 +162,11 @@ func (x *simWrite) retirement() error {
 		switch {
 		case x.op.policy.keepsAll(), age < max(1, x.op.policy.KeepLast):
 			return fmt.Errorf("it retired checkpoint %d, the newest but %d, under %+v", c, age, x.op.policy)
-		case slices.Contains(x.op.keep, c):
+		case slices.Contains(x.op.inUse(), c):
 			return fmt.Errorf("it retired checkpoint %d, which another save of the owner is being compared with", c)
+		}
+		if i := findRetained(x.before, c); i >= 0 && time.Since(time.Unix(0, x.before.Retained[i].CommittedAtNs)) < x.op.policy.KeepWithin {
+			return fmt.Errorf("it retired checkpoint %d too early for %+v", c, x.op.policy)
 		}
 		for _, p := range x.before.Pins {
 			if p.Checkpoint == c && (p.Kind == format.Pin_TAG || p.ExpiresAtNs > time.Now().UnixNano()) {

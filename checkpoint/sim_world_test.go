@@ -43,7 +43,6 @@ type simWorld struct {
 	parked  []*simTicket
 	late    []*simTicket // requests that nobody waits for any more
 	seq     int
-	procs   int
 	gone    int // actors that have ended
 	turn    int
 	calm    bool // nothing is disturbed any more, and nothing new is begun
@@ -62,13 +61,13 @@ type simWorld struct {
 
 // simActor plays a role in one process after the other.
 type simActor struct {
-	w      *simWorld
-	name   string
-	rng    *rand.Rand
-	lives  int
-	play   func(*simActor, *simProcess)
-	weight float64
-	done   bool
+	w       *simWorld
+	name    string
+	rng     *rand.Rand
+	lives   int
+	play    func(*simActor, *simProcess)
+	weight  float64
+	stalled int // until this turn
 }
 
 // simProcess is one life of an actor.
@@ -81,7 +80,7 @@ type simProcess struct {
 	job       *Job
 	free      bool // the judge: nothing is disturbed, and nobody decides when it may go on
 	dead      bool // guarded by w.mu
-	op        *simOp
+	touched   bool // something was done to its requests or operations
 	throttled int
 }
 
@@ -111,7 +110,7 @@ func (w *simWorld) park(t *simTicket) bool {
 		return false
 	}
 	w.seq++
-	t.seq, t.op = w.seq, t.p.op
+	t.seq = w.seq
 	w.parked = append(w.parked, t)
 	return true
 }
@@ -194,7 +193,6 @@ func (a *simActor) run() {
 		a.w.mu.Lock()
 		defer a.w.mu.Unlock()
 		a.w.gone++
-		a.done = true
 	}()
 	for life := 1; ; life++ {
 		p := a.w.newProcess(a, life)
