@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -123,6 +124,9 @@ func kindOf(err error) (kind error, hint string) { //nolint:staticcheck // kind 
 		return ErrInvalid, invalidHint(err)
 	case objstore.KindNoSpace:
 		return ErrNoSpace, "free space, then run it again; nothing that was committed is lost"
+	}
+	if errors.Is(err, context.DeadlineExceeded) { // what the caller's time was spent on has not said so itself
+		return ErrUnavailable, "the caller's time was over; give more of it, or try again later"
 	}
 	return nil, ""
 }

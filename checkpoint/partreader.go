@@ -83,7 +83,7 @@ func (r *PartReader) lock() error {
 	case <-r.turn:
 		return nil
 	case <-r.ctx.Done():
-		return context.Cause(r.ctx)
+		return wrap(context.Cause(r.ctx), "read", r.c.job.name, r.c.retained.Id.Checkpoint)
 	case <-r.done:
 		return fs.ErrClosed
 	}

@@ -96,7 +96,7 @@ func (c *Checkpoint) manifestKey() string {
 // manifest reads the manifest and holds it against what HEAD says of it.
 func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
 	hash := format.Hash(c.retained.ManifestHash)
-	if m, ok := c.job.store.manifests.Get(hash); ok {
+	if m, ok := c.job.store.manifests.Get(hash); ok && m.Job == c.job.name { // another job's is read again, and refused
 		return m, nil
 	}
 	b, err := c.manifestBytes(ctx)

@@ -216,7 +216,22 @@ func (s *Store) probe(ctx context.Context) error {
 	if !s.doubtful {
 		return nil
 	}
-	return objstore.Probe(ctx, s.raw, ".tidemark-probe")
+	retries := backoff{limit: s.opts.RetryFor}
+	for doubted := false; ; {
+		err := objstore.Probe(ctx, s.raw, ".tidemark-probe")
+		// Probe sends each request once, and one bad answer is no trait of a store.
+		switch kind := objstore.KindOf(err); {
+		case err == nil:
+			return nil
+		case !doubted && (kind == objstore.KindUnsupported || kind == objstore.KindCorrupt || kind == objstore.KindPrecondition):
+			doubted = true
+		case !objstore.Retryable(err):
+			return err
+		}
+		if waitErr := retries.wait(ctx, err); waitErr != nil {
+			return waitErr
+		}
+	}
 }
 
 // pace waits until HEAD of the job may be written again. All writers of HEAD in this process pass here.

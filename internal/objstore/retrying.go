@@ -109,7 +109,7 @@ func onceMore(read func(context.Context) error) func(context.Context) error {
 	again := true
 	return func(ctx context.Context) error {
 		err := read(ctx)
-		if KindOf(err) == KindCorrupt && again {
+		if kind := KindOf(err); (kind == KindCorrupt || kind == KindTooLarge) && again {
 			again = false
 			countRetry(ctx)
 			err = read(ctx)

@@ -36,7 +36,7 @@ func TestRetriesOnlyWhatMayPass(t *testing.T) {
 		again bool
 	}{
 		{objstore.KindUnavailable, true}, {objstore.KindThrottled, true},
-		{objstore.KindUnknown, false}, {objstore.KindPermission, false}, {objstore.KindCredentials, false}, {objstore.KindTooLarge, false},
+		{objstore.KindUnknown, false}, {objstore.KindPermission, false}, {objstore.KindCredentials, false},
 		{objstore.KindUnsupported, false}, {objstore.KindInvalid, false}, {objstore.KindNoSpace, false}, {objstore.KindNotFound, false},
 	} {
 		t.Run(c.kind.String(), func(t *testing.T) {
@@ -361,8 +361,10 @@ func TestDamagedBytesAreReadOnceMore(t *testing.T) {
 			if err := read(objstore.NewRetrying(s, nil)); err != nil {
 				t.Errorf("damaged once: %v", err)
 			}
-			if err := read(objstore.NewRetrying(failing(2, kind(objstore.KindCorrupt)), nil)); objstore.KindOf(err) != objstore.KindCorrupt {
-				t.Errorf("damaged twice: %v", err)
+			for _, damage := range []objstore.Kind{objstore.KindCorrupt, objstore.KindTooLarge} {
+				if err := read(objstore.NewRetrying(failing(2, kind(damage)), nil)); objstore.KindOf(err) != damage {
+					t.Errorf("damaged twice: %v", err)
+				}
 			}
 		})
 	}

@@ -158,7 +158,7 @@ func classifyAnswer(op string, e *googleapi.Error) *objstore.Error {
 			out.Kind = objstore.KindUnavailable // damaged on the way and not stored
 		}
 	default:
-		if e.Code >= 500 {
+		if e.Code >= 500 || e.Code < 400 { // below: a redirect, by something in between
 			out.Kind = objstore.KindUnavailable
 		}
 	}

@@ -118,6 +118,7 @@ func TestAnswers(t *testing.T) {
 		{"404 page named JSON", 404, js, nginx, objstore.KindUnavailable, nil, "not the storage API's"},
 		{"404 of a Go server", 404, "text/plain", "404 page not found\n", objstore.KindUnavailable, nil, ""},
 		{"404 and nothing", 404, "", "", objstore.KindUnavailable, nil, ""},
+		{"308", 308, js, "", objstore.KindUnavailable, nil, ""},
 		{"408", 408, js, "", objstore.KindUnavailable, nil, ""},
 		{"410", 410, js, "", objstore.KindUnavailable, nil, ""},
 		{"412", 412, js, jsonError(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold."), objstore.KindPrecondition, nil, ""},
