@@ -204,7 +204,7 @@ func (c *Cache) Invalidate(t *Token) {
 	c.mu.Lock()
 	defer c.unlock()
 	now := time.Now()
-	if t == nil || c.token != t || !c.refusals.allow(t, now.Sub(c.count.renewedAt)) {
+	if t == nil || c.token != t || !c.refusals.allow(t, now, c.count.renewedAt) {
 		return
 	}
 	c.count.invalidated++

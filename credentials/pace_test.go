@@ -375,3 +375,22 @@ func TestInvalidate(t *testing.T) {
 		}
 	})
 }
+
+// Tokens that are refused when they are new, now and then, are no row of them if others worked in between.
+func TestInvalidateNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(&server{life: 4 * time.Second, latency: 100 * time.Millisecond}, nil)
+		defer closing(t, c)
+		for i := range 10 {
+			for range 20 {
+				_, _ = get(t, c)
+				time.Sleep(time.Second)
+			}
+			token, _ := get(t, c)
+			c.Invalidate(token)
+			if next, _ := get(t, c); next == token {
+				t.Fatalf("token %d, refused after a while without a refusal, is kept", i)
+			}
+		}
+	})
+}

@@ -13,18 +13,25 @@ const (
 
 // refusals limits what a service that refuses every token can cost.
 type refusals struct {
-	suspect *Token // refused before it was trusted
-	row     int    // so many suspects in a row
+	suspect *Token    // refused before it was trusted
+	row     int       // so many suspects in a row
+	last    time.Time // when one was refused
 }
 
-// allow reports whether a token of that age, which a service has refused, may be dropped now. Of tokens
+// allow reports whether a token that came at renewed, and which a service has refused now, may be dropped. Of tokens
 // that were refused from the start two may be dropped at once, as a token server may not have heard of a
-// revocation yet; the following ones are kept for 1 s, 2 s and so on.
-func (r *refusals) allow(t *Token, age time.Duration) bool {
+// revocation yet; the following ones are kept for 1 s, 2 s and so on. A token that nobody complained of for long enough
+// ends the row, whether it is this one or one between the last refusal and this one.
+func (r *refusals) allow(t *Token, now, renewed time.Time) bool {
+	age, quiet := now.Sub(renewed), renewed.Sub(r.last)
+	r.last = now
 	if r.suspect != t {
 		if age >= trusted {
-			*r = refusals{}
+			*r = refusals{last: now}
 			return true
+		}
+		if quiet >= trusted {
+			r.row = 0
 		}
 		r.suspect = t
 		r.row++
