@@ -143,10 +143,8 @@ func playLister(a *simActor, p *simProcess) {
 		}
 		report, err := p.job.Verify(op.ctx, &VerifyOptions{Data: true})
 		p.end(op, err)
-		for _, problem := range report.Problems {
-			if p.w.retains(problem.Checkpoint) {
-				p.w.foul("%s: verify found %+v", p.name, problem)
-			}
+		if err == nil && !report.OK() { // with an error the report is not finished
+			p.w.foul("%s: verify found %+v", p.name, report.Problems)
 		}
 	}
 }

@@ -243,12 +243,6 @@ func (w *simWorld) needs(x *simWrite) error {
 	return nil
 }
 
-func (w *simWorld) retains(checkpoint uint64) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.truth.head != nil && findRetained(w.truth.head, checkpoint) >= 0
-}
-
 func (w *simWorld) manifestOf(r *format.Retained) (*format.Manifest, error) {
 	n := format.Nonce(r.ManifestNonce)
 	if m := w.truth.manifests[n]; m != nil {

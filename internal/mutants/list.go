@@ -6,9 +6,16 @@ type mutant struct {
 	old  string // occurs there exactly once
 	new  string
 	what string
-	// why nothing catches it; empty for one that has to be caught.
+	// why nothing catches it; empty for one that has to be caught. With rare in front: it may be, by some seeds in thousands.
 	why string
 }
+
+const (
+	rare = "rare: "
+	// rareFence: two epochs of one fence come from an acquisition that a layer in between sent twice, and that another owner overtook before its sender looked.
+	rareFence = rare + "it takes two epochs of one fence, which hardly ever happens; internal/model catches it"
+	rareBase  = rare + "a base is the newest checkpoint when a save begins, which no retention takes, and a newer commit beats the save anyway"
+)
 
 var mutants = append(append(append([]mutant{}, headMutants...), saveMutants...), otherMutants...)
 
@@ -40,7 +47,7 @@ var headMutants = []mutant{
 	{"owner.go", `if h.Epoch == o.epoch && bytes.Equal(h.Fence, o.fence) {`, `if true {`, "an owner commits without comparing epoch and fence", ""},
 	{"owner.go", `if h.Epoch == o.epoch && bytes.Equal(h.Fence, o.fence) {`, `if h.Epoch == o.epoch {`, "fence by the epoch's number alone",
 		"compare-and-swap gives each epoch to one taker, so the number says as much as the nonce, as long as HEAD never goes back"},
-	{"owner.go", `if h.Epoch == o.epoch && bytes.Equal(h.Fence, o.fence) {`, `if bytes.Equal(h.Fence, o.fence) {`, "fence by the nonce alone", ""},
+	{"owner.go", `if h.Epoch == o.epoch && bytes.Equal(h.Fence, o.fence) {`, `if bytes.Equal(h.Fence, o.fence) {`, "fence by the nonce alone", rareFence},
 	{"owner.go", "	h.Epoch++\n", "", "an acquisition keeps the epoch", ""},
 	{"owner.go", `h.Fence, h.Key, h.Owner, h.Removed = fence, wrappedKey(key), owner, false`, `h.Key, h.Owner, h.Removed = wrappedKey(key), owner, false; if h.Fence == nil { h.Fence = fence }`,
 		"an acquisition keeps the fence", ""},
@@ -68,10 +75,10 @@ var headMutants = []mutant{
 		defer func() { <-o.commit }()`, `	default:`, "commits of one owner do not wait for each other",
 		"each is a compare-and-swap with all checks of its own; the turn only spares lost races"},
 
-	{"oneshot.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if false {`, "a one-shot save rebases over whoever took the job", ""},
-	{"oneshot.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if h.Epoch != read.Epoch {`, "a one-shot save compares the epoch alone",
+	{"oneshot.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if false && !bytes.Equal(h.Fence, read.Fence) {`, "a one-shot save rebases over whoever took the job", ""},
+	{"oneshot.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if h.Epoch != read.Epoch || false && !bytes.Equal(h.Fence, read.Fence) {`, "a one-shot save compares the epoch alone",
 		"as for the owner: the number says as much as the nonce"},
-	{"oneshot.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if !bytes.Equal(h.Fence, read.Fence) {`, "a one-shot save compares the fence alone", ""},
+	{"oneshot.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if !bytes.Equal(h.Fence, read.Fence) {`, "a one-shot save compares the fence alone", rareFence},
 	{"oneshot.go", `				if err := w.admissible(h); err != nil {
 					return err
 				}
@@ -80,9 +87,9 @@ var headMutants = []mutant{
 		"a one-shot save that may have been made and superseded has failed", ""},
 	{"oneshot.go", `Epoch: read.Epoch + 1, Checkpoint`, `Epoch: read.Epoch, Checkpoint`, "a one-shot save names its objects by the epoch that was read", ""},
 
-	{"job.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if false {`, "a removal rebases over a new owner", ""},
-	{"job.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if h.Epoch != read.Epoch {`, "a removal compares the epoch alone", "as for the owner"},
-	{"job.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if !bytes.Equal(h.Fence, read.Fence) {`, "a removal compares the fence alone", ""},
+	{"job.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if false && !bytes.Equal(h.Fence, read.Fence) {`, "a removal rebases over a new owner", ""},
+	{"job.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if h.Epoch != read.Epoch || false && !bytes.Equal(h.Fence, read.Fence) {`, "a removal compares the epoch alone", "as for the owner"},
+	{"job.go", `if h.Epoch != read.Epoch || !bytes.Equal(h.Fence, read.Fence) {`, `if !bytes.Equal(h.Fence, read.Fence) {`, "a removal compares the fence alone", rareFence},
 	{"job.go", `			h.Epoch++
 			h.Fence, h.Owner = newNonce(), "removed"`, `			h.Owner = "removed"`, "a tombstone keeps the epoch and the fence", ""},
 	{"job.go", `h.Retained, h.Pins, h.LastBody, h.Key, h.Removed = nil, nil, nil, nil, true`, `h.Retained, h.Pins, h.LastBody, h.Key = nil, nil, nil, nil`, "a removal leaves no tombstone's mark", ""},
