@@ -43,5 +43,6 @@ var saveMutants = []mutant{
 	{"../internal/format/keys.go", `return fmt.Sprintf("%s%0*d-%0*d-%x", ManifestPrefix(job), numberWidth, id.GetEpoch(), numberWidth, id.GetCheckpoint(), nonce)`,
 		`return fmt.Sprintf("%s%0*d-%0*d-%x", ManifestPrefix(job), numberWidth, id.GetEpoch(), numberWidth, id.GetCheckpoint(), make([]byte, NonceSize))`, "name manifests without nonce", ""},
 	{"../internal/format/keys.go", `escapeWriter(o.GetWriter()), packWidth, o.GetNumber(), o.GetNonce())`, `escapeWriter(o.GetWriter()), packWidth, o.GetNumber(), make([]byte, NonceSize))`, "name packs without nonce", ""},
-	{"../internal/objstore/create.go", `if err == nil || !Unknown(err) || Retryable(err) || ctx.Err() != nil {`, `if true {`, "an immutable object that exists already, because a reply was lost, is an error", ""},
+	{"../internal/objstore/create.go", `if err == nil || !Unknown(err) || Retryable(err) || ctx.Err() != nil {`, `if true {`, "an immutable object that exists already, because a reply was lost, is an error",
+		"the save fails for certain, which is no lie, only a loss of work; retrying_test.go holds it"},
 }
