@@ -32,8 +32,7 @@ func (w *Writer) Add(name string, r io.Reader, opts ...PartOption) error {
 	if err != nil {
 		return w.partError(name, err)
 	}
-	w.keep(part)
-	return nil
+	return w.keep(part)
 }
 
 // compareWith looks the part up in the base and notes how it will be saved.

@@ -140,8 +140,7 @@ func (w *Writer) addFile(name string, o *opener, file string, by choice) error {
 		part, err := w.saveFile(name, o, file, by)
 		switch {
 		case err == nil:
-			w.keep(part)
-			return nil
+			return w.keep(part)
 		case errors.Is(err, fs.ErrNotExist): // it was there a moment ago
 			return w.fail(ErrChanged, name, fmt.Errorf("file %s vanished while it was saved: %w", file, err), snapshotHint)
 		case !errors.Is(err, errFileMoved):

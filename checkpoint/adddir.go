@@ -168,6 +168,5 @@ func (w *Writer) addEntry(p *format.Part) error {
 		return err
 	}
 	p.Method = format.Part_FULL
-	w.keep(p)
-	return nil
+	return w.keep(p)
 }

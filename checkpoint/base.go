@@ -1,10 +1,8 @@
 package checkpoint
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -17,10 +15,10 @@ type base struct {
 	used   atomic.Bool // the new manifest refers to something of it
 
 	load     chan struct{} // one token: the first to need the manifest reads it, others wait under their own context
-	manifest *format.Manifest
-	damage   error // why it cannot serve; the save is a full one then, and says so
-	runs     map[*format.Location]*tableRun
-	victims  []bool // by object of the manifest: packs that the save empties; see compact.go
+	manifest format.Contents
+	damage   error      // why it cannot serve; the save is a full one then, and says so
+	runs     []tableRun // in the order of the packs
+	victims  []bool     // by object of the manifest: packs that the save empties; see compact.go
 }
 
 var errInTheClear = errors.New("the base checkpoint is not encrypted")
@@ -48,7 +46,7 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 	case <-ctx.Done():
 		return nil, "", context.Cause(ctx)
 	}
-	if b.manifest == nil && b.damage == nil {
+	if b.manifest.Manifest == nil && b.damage == nil {
 		m, err := b.Checkpoint.manifest(ctx)
 		switch {
 		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrRetired):
@@ -56,14 +54,14 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 			b.job.store.opts.Logger.WarnContext(ctx, "base checkpoint is damaged, saving in full", "job", b.job.name, "base", b.retained.Id.Checkpoint, "error", err)
 		case err != nil:
 			return nil, "", err
-		case b.sealed && inTheClear(m):
+		case b.sealed && inTheClear(m.Manifest):
 			// What is saved with a key refers to nothing that everybody can read.
 			b.damage = errInTheClear
 		}
 		b.manifest = m
-		if m != nil {
+		if m.Manifest != nil {
 			b.victims = victims(m, b.retained.ManifestSize)
-			b.runs = tableRuns(m, uint64(b.job.store.tables.limit), uint64(b.job.store.buffers.size))
+			b.runs = tableRuns(m.Parts.Tables(), uint64(b.job.store.tables.limit), uint64(b.job.store.buffers.size))
 		}
 	}
 	if errors.Is(b.damage, errInTheClear) {
@@ -72,11 +70,7 @@ func (b *base) part(ctx context.Context, name string) (p *format.Part, reason st
 	if b.damage != nil {
 		return nil, "the base checkpoint is damaged", nil
 	}
-	i, ok := slices.BinarySearchFunc(b.manifest.Parts, []byte(name), func(p *format.Part, name []byte) int { return bytes.Compare(p.Name, name) })
-	if !ok {
-		return nil, "", nil
-	}
-	return b.manifest.Parts[i], "", nil
+	return b.manifest.Parts.Find([]byte(name)), "", nil
 }
 
 // carry makes an object of the base one of the new manifest, and returns its index there.
@@ -89,7 +83,7 @@ func (w *Writer) carry(index uint32) uint32 {
 func (w *Writer) carrySegment(s *format.Segment) *format.Segment { return renumber(s, w.carry) }
 
 // storedTable is the table of a segment with a delta as it was before it had one.
-func (b *base) storedTable(ctx context.Context, m *format.Manifest, s *format.Segment) (*format.Table, error) {
+func (b *base) storedTable(ctx context.Context, m format.Contents, s *format.Segment) (*format.Table, error) {
 	content, err := b.tableContent(ctx, m, s.GetStored())
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -38,42 +39,37 @@ func TestTablesOfManyFilesAreOneRead(t *testing.T) {
 
 func TestTableRuns(t *testing.T) {
 	const table = 70 << 10
-	at := func(object uint32, offset uint64) *format.Location {
-		return &format.Location{Object: object, Offset: offset, Stored: table, Raw: table}
+	at := func(object uint32, offset uint64) format.Chunk {
+		return format.Chunk{Pack: object, Offset: offset, Stored: table, Raw: table}
 	}
 	for name, tt := range map[string]struct {
 		limit, most uint64
-		tables      []*format.Location
+		tables      []format.Chunk
 		want        []int // tables in each run
 	}{
-		"one place":           {1 << 20, 1 << 20, []*format.Location{at(0, 16), at(0, 16+table), at(0, 16+2*table)}, []int{3}},
-		"out of order":        {1 << 20, 1 << 20, []*format.Location{at(0, 16+table), at(0, 16)}, []int{2}},
-		"two packs":           {1 << 20, 1 << 20, []*format.Location{at(0, 16), at(1, 16+table)}, []int{1, 1}},
-		"a gap worth reading": {1 << 20, 1 << 20, []*format.Location{at(0, 16), at(0, 16+table+planGap)}, []int{2}},
-		"a gap too large":     {1 << 20, 1 << 20, []*format.Location{at(0, 16), at(0, 17+table+planGap)}, []int{1, 1}},
+		"one place":           {1 << 20, 1 << 20, []format.Chunk{at(0, 16), at(0, 16+table), at(0, 16+2*table)}, []int{3}},
+		"two packs":           {1 << 20, 1 << 20, []format.Chunk{at(0, 16), at(1, 16+table)}, []int{1, 1}},
+		"a gap worth reading": {1 << 20, 1 << 20, []format.Chunk{at(0, 16), at(0, 16+table+planGap)}, []int{2}},
+		"a gap too large":     {1 << 20, 1 << 20, []format.Chunk{at(0, 16), at(0, 17+table+planGap)}, []int{1, 1}},
 		"longer than a buffer": {
-			1 << 20, 2 * table, []*format.Location{at(0, 16), at(0, 16+table), at(0, 16+2*table)}, []int{2, 1},
+			1 << 20, 2 * table, []format.Chunk{at(0, 16), at(0, 16+table), at(0, 16+2*table)}, []int{2, 1},
 		},
 		"more than the cache has": {
-			10 * table, 8 << 20, []*format.Location{
+			10 * table, 8 << 20, []format.Chunk{
 				at(0, 0), at(0, table), at(0, 2*table), at(0, 3*table), at(0, 4*table), at(0, 5*table), at(0, 6*table), at(0, 7*table),
 				at(0, 8*table), at(0, 9*table), at(0, 10*table), at(0, 11*table), at(0, 12*table), at(0, 13*table), at(0, 14*table), at(0, 15*table),
 			}, []int{14, 2},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &format.Manifest{}
-			for _, l := range tt.tables {
-				m.Parts = append(m.Parts, &format.Part{Segments: []*format.Segment{{Where: &format.Segment_Stored{Stored: l}}}})
-			}
-			runs := tableRuns(m, tt.limit, tt.most)
+			runs := tableRuns(tt.tables, tt.limit, tt.most)
 			sizes := map[int]int{}
 			for _, l := range tt.tables {
-				r := runs[l]
-				if r == nil || r.start() > l.Offset || r.end() < l.Offset+table {
+				i := runOf(runs, l.Pack, l.Offset)
+				if r := runs[i]; !slices.Contains(r.tables, l) || r.start() > l.Offset || r.end < l.Offset+table {
 					t.Fatalf("the run of the table at %d does not hold it", l.Offset)
 				}
-				sizes[len(r.tables)]++
+				sizes[len(runs[i].tables)]++
 			}
 			for _, n := range tt.want {
 				if sizes[n] < n {

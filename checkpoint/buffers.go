@@ -40,6 +40,7 @@ type buffers struct {
 
 	mu   sync.Mutex
 	warm [][]byte // given back: taken first, so that a store that is fast takes less memory than it may
+	cold [][]byte // the same, without memory behind their addresses
 }
 
 func newBuffers(size, n int) *buffers {
@@ -77,6 +78,11 @@ func (b *buffers) take() []byte {
 	if n := len(b.warm) - 1; n >= 0 {
 		buf := b.warm[n]
 		b.warm = b.warm[:n]
+		return buf
+	}
+	if n := len(b.cold) - 1; n >= 0 {
+		buf := b.cold[n]
+		b.cold = b.cold[:n]
 		return buf
 	}
 	return b.slabs.allocate(b.size)

@@ -56,8 +56,13 @@ func (s *slabs) release() {
 		freeSlabs.bySize = map[int][][]byte{}
 	}
 	for _, b := range s.list {
-		_ = unix.Madvise(b, unix.MADV_DONTNEED) // at worst the memory stays until it is used again
+		discard(b)
 		freeSlabs.bySize[len(b)] = append(freeSlabs.bySize[len(b)], b)
 	}
 	s.list = nil
+}
+
+// discard gives the memory of a slab back to the system; its content is lost.
+func discard(b []byte) {
+	_ = unix.Madvise(b, unix.MADV_DONTNEED) // at worst the memory stays until it is used again
 }

@@ -38,23 +38,13 @@ type packUse struct {
 func (p packUse) dead() uint64 { return p.held - p.live }
 
 // survey finds out how the packs of a manifest are used, whose object has size bytes.
-func survey(m *format.Manifest, size uint64) []packUse {
+func survey(m format.Contents, size uint64) []packUse {
 	uses := make([]packUse, len(m.Objects))
-	for s := range segments(m) {
-		if t := s.GetInline(); t != nil {
-			for i := range t.ExtentChunk {
-				if e := t.Extent(i); e.Chunk != format.Zeros {
-					uses[t.ChunkPack[e.Chunk]].chunks += uint64(e.Length)
-				}
-			}
-			continue
-		}
-		for i, o := range s.Objects {
-			uses[o].chunks += s.Used[i]
-		}
-		for _, l := range tablesOf(s) {
-			uses[l.Object].live += uint64(l.Stored)
-		}
+	for o, n := range m.Parts.Used() {
+		uses[o].chunks = n
+	}
+	for _, t := range m.Parts.Tables() {
+		uses[t.Pack].live += uint64(t.Stored)
 	}
 	for i, o := range m.Objects {
 		uses[i].object = uint32(i)
@@ -76,12 +66,12 @@ func (p *packUse) weigh(o *format.Object, manifestSize uint64) {
 	}
 }
 
-// segments yields every segment of a manifest.
-func segments(m *format.Manifest) iter.Seq[*format.Segment] {
+// storedSegments yields every segment of a manifest whose table is not inline.
+func storedSegments(m format.Contents) iter.Seq[*format.Segment] {
 	return func(yield func(*format.Segment) bool) {
-		for _, p := range m.Parts {
+		for p := range m.Parts.Stored() {
 			for _, s := range p.Segments {
-				if !yield(s) {
+				if s.GetStored() != nil && !yield(s) {
 					return
 				}
 			}
@@ -101,7 +91,7 @@ func tablesOf(s *format.Segment) []*format.Location {
 }
 
 // victims returns, by the index of the object, which packs of the base no new manifest should refer to; nil if all may stay.
-func victims(m *format.Manifest, size uint64) []bool {
+func victims(m format.Contents, size uint64) []bool {
 	uses := survey(m, size)
 	wrote, live := size, uint64(0)
 	for i, o := range m.Objects {
@@ -126,7 +116,7 @@ func victims(m *format.Manifest, size uint64) []bool {
 }
 
 // mostlyDead chooses packs whose dead bytes pay for moving the rest of them: as many as limit allows, those with the smallest rest first.
-func mostlyDead(m *format.Manifest, uses []packUse, limit uint64) []packUse {
+func mostlyDead(m format.Contents, uses []packUse, limit uint64) []packUse {
 	var order []packUse
 	for _, p := range uses {
 		if p.live*payment <= p.dead() {
@@ -152,7 +142,7 @@ func mostlyDead(m *format.Manifest, uses []packUse, limit uint64) []packUse {
 }
 
 // tooSmall chooses the packs of which least is needed: half of them, or what limit allows; several, or none.
-func tooSmall(m *format.Manifest, uses []packUse, limit uint64) []packUse {
+func tooSmall(m format.Contents, uses []packUse, limit uint64) []packUse {
 	order := slices.SortedFunc(slices.Values(uses), func(a, b packUse) int {
 		return cmp.Or(cmp.Compare(a.live, b.live), cmp.Compare(a.object, b.object))
 	})
@@ -170,14 +160,17 @@ func tooSmall(m *format.Manifest, uses []packUse, limit uint64) []packUse {
 }
 
 // costOfMoving returns what a save writes to move the first, the first two, the first three … of packs: their chunks, and the table of every
-// segment that names one of them, once.
-func costOfMoving(m *format.Manifest, packs []packUse) []uint64 {
+// segment that names one of them, once. (An inline table is written with the manifest anyway.)
+func costOfMoving(m format.Contents, packs []packUse) []uint64 {
 	turn := make(map[uint32]int, len(packs))
 	cost := make([]uint64, len(packs))
 	for i, p := range packs {
 		turn[p.object], cost[i] = i, p.chunks
 	}
-	for s := range segments(m) {
+	if len(packs) == 0 {
+		return nil
+	}
+	for s := range storedSegments(m) {
 		first, size := len(packs), uint64(0)
 		for o := range packsOf(s) {
 			if i, ok := turn[o]; ok {

@@ -44,7 +44,7 @@ func TestSavesEmptyOldPacks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fresh, moved = fresh+info.NewBytes, moved+int64(m.Parts[0].MovedBytes)
+				fresh, moved = fresh+info.NewBytes, moved+int64(m.Parts.At(0).MovedBytes)
 			}
 			fresh -= first
 			if _, err := mustJob(t, s, "j").Collect(context.Background(), nil); err != nil {

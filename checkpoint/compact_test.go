@@ -14,7 +14,7 @@ type life struct {
 	segments []lifeSegment
 	numbers  int
 	round    uint64
-	manifest *format.Manifest
+	manifest format.Contents
 
 	fresh, moved, tables uint64 // bytes written so far
 }
@@ -49,7 +49,7 @@ func newLife(size int) *life {
 func (l *life) save(changed map[int]bool, compact bool) {
 	l.round++
 	evicted := map[int]bool{}
-	if compact && l.manifest != nil {
+	if compact && l.manifest.Manifest != nil {
 		for i, v := range victims(l.manifest, 4<<10) {
 			if v {
 				evicted[int(l.manifest.Objects[i].Number)] = true
@@ -102,7 +102,7 @@ func (l *life) save(changed map[int]bool, compact bool) {
 	l.manifest = l.toManifest()
 }
 
-func (l *life) toManifest() *format.Manifest {
+func (l *life) toManifest() format.Contents {
 	m := &format.Manifest{Id: &format.CheckpointID{Epoch: 1, Checkpoint: l.round}}
 	index := map[int]uint32{}
 	object := func(pack int) uint32 {
@@ -113,7 +113,11 @@ func (l *life) toManifest() *format.Manifest {
 		}
 		return i
 	}
-	part := &format.Part{}
+	size := uint64(len(l.pages)) * pageSize
+	part := &format.Part{Name: []byte("state"), Kind: format.Part_FILE, Method: format.Part_FULL, Size: size, SegmentSize: segmentSize}
+	location := func(object uint32, stored int) *format.Location {
+		return &format.Location{Object: object, Offset: 16, Stored: uint32(stored), Raw: uint32(stored), Hash: make([]byte, format.HashSize)}
+	}
 	for i, s := range l.segments {
 		used := map[int]uint64{}
 		for p := range s.named {
@@ -122,17 +126,21 @@ func (l *life) toManifest() *format.Manifest {
 		for _, p := range l.pages[i*segmentPages : (i+1)*segmentPages] {
 			used[p] += pageSize
 		}
-		out := &format.Segment{Where: &format.Segment_Stored{Stored: &format.Location{Object: object(s.at), Stored: segmentPages * 18}}}
+		out := &format.Segment{Where: &format.Segment_Stored{Stored: location(object(s.at), segmentPages*18)}}
 		if s.deltaAt >= 0 {
-			out.Delta = &format.Location{Object: object(s.deltaAt), Stored: uint32(s.deltas * lifePage)}
+			out.Delta = location(object(s.deltaAt), s.deltas*lifePage)
 		}
 		for p, n := range used {
 			out.Objects, out.Used = append(out.Objects, object(p)), append(out.Used, n)
 		}
 		part.Segments = append(part.Segments, out)
 	}
-	m.Parts = []*format.Part{part}
-	return m
+	parts := format.NewPartList(nil)
+	if err := parts.Append(part); err != nil {
+		panic(err)
+	}
+	parts.Sort()
+	return format.Contents{Manifest: m, Parts: parts}
 }
 
 func (l *life) stored() (n uint64) {

@@ -174,11 +174,12 @@ func TestIndexMovesWithTheStream(t *testing.T) {
 	}
 	w := &Writer{job: job, base: &base{Checkpoint: c, manifest: m}}
 	w.packs = newPacker(w)
-	x := newChunkIndex(w, m.Parts[0])
+	part := m.Parts.At(0)
+	x := newChunkIndex(w, part)
 	x.limit = 200 // of about 800
 	most, missing := 0, 0
-	for i := range m.Parts[0].Segments {
-		table, _, err := c.table(context.Background(), m, m.Parts[0].Segments[i], segmentSize)
+	for i := range part.Segments {
+		table, _, err := c.table(context.Background(), m, part.Segments[i], segmentSize)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
@@ -71,7 +72,7 @@ type want struct {
 }
 
 // name is whom an error concerns.
-func (w *want) name() string { return string(w.t.part.Name) }
+func (w *want) name() string { return w.t.part }
 
 func (w *want) end() uint64 { return w.chunk.Offset + uint64(w.chunk.Stored) }
 
@@ -86,12 +87,14 @@ func (r *restorer) fetch(ctx context.Context) (err error) {
 	defer r.spaces.close()
 	g, ctx := errgroup.WithContext(ctx)
 	runs := make(chan []want)
+	r.wants = semaphore.NewWeighted(mostWants)
 	for range s.objects.MaxConcurrency() {
 		g.Go(func() error {
 			for run := range runs {
 				if err := r.read(ctx, run); err != nil {
 					return err
 				}
+				r.wants.Release(weightOf(run))
 			}
 			return nil
 		})
@@ -136,7 +139,7 @@ func (w *fileWriter) write(content []byte, same []want) error {
 	for i := range same {
 		d := &same[i]
 		if err := w.writeTo(d.t, content[d.start:d.start+d.length], d.off); err != nil {
-			return w.r.c.targetError(d.t, err)
+			return w.r.c.targetError(d.t.part, err)
 		}
 	}
 	return nil
@@ -192,7 +195,7 @@ func (w *fileWriter) close() (err error) {
 	for len(w.open) > 0 {
 		t := w.open[0].t
 		if cerr := w.drop(0); cerr != nil && err == nil {
-			err = w.r.c.targetError(t, cerr)
+			err = w.r.c.targetError(t.part, cerr)
 		}
 	}
 	w.dir.close()
@@ -201,7 +204,7 @@ func (w *fileWriter) close() (err error) {
 
 // frames reads a run as one stream, and hands each frame's content to use, together with all that is wanted of it, or what is wrong with it. What use
 // returns ends the stream.
-func (c *Checkpoint) frames(ctx context.Context, m *format.Manifest, run []want, sp *spaces, use func(same []want, content []byte, err error) error) error {
+func (c *Checkpoint) frames(ctx context.Context, m format.Contents, run []want, sp *spaces, use func(same []want, content []byte, err error) error) error {
 	o, pos, last := m.Objects[run[0].chunk.Pack], run[0].chunk.Offset, run[len(run)-1].end()
 	s, err := c.openPack(ctx, o, pos, last-pos)
 	if err != nil {

@@ -208,7 +208,7 @@ func (w *Writer) take(h *format.Handle, b *base) (HandleInfo, error) {
 		return info, err
 	}
 	for _, p := range h.Parts {
-		if _, ok := w.parts[string(p.Name)]; ok {
+		if w.parts.has(string(p.Name)) {
 			return HandleInfo{}, w.refuse(h.Writer, ErrInvalid, fmt.Errorf("there is a part %q already", p.Name), "give the parts of each worker names of their own")
 		}
 	}
@@ -229,8 +229,9 @@ func (w *Writer) take(h *format.Handle, b *base) (HandleInfo, error) {
 		for i, s := range p.Segments {
 			p.Segments[i] = renumber(s, func(o uint32) uint32 { return index[o] })
 		}
-		w.parts[string(p.Name)] = p
-		w.names = append(w.names, string(p.Name))
+		if err := w.parts.end(p, w.packs.placed); err != nil {
+			return HandleInfo{}, w.refuse(h.Writer, ErrInvalid, err, "")
+		}
 		info.Bytes += int64(p.Size)
 		info.NewBytes += int64(p.NewBytes)
 	}

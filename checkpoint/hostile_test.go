@@ -19,9 +19,9 @@ import (
 func linkParts(links map[string]string) []*format.Part {
 	parts := map[string]*format.Part{}
 	for name, to := range links {
-		parts[name] = &format.Part{Name: []byte(name), Kind: format.Part_SYMLINK, LinkTarget: []byte(to)}
+		parts[name] = &format.Part{Name: []byte(name), Kind: format.Part_SYMLINK, LinkTarget: []byte(to), Method: format.Part_FULL}
 		for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
-			parts[dir] = &format.Part{Name: []byte(dir), Kind: format.Part_DIRECTORY, Mode: 0o755}
+			parts[dir] = &format.Part{Name: []byte(dir), Kind: format.Part_DIRECTORY, Mode: 0o755, Method: format.Part_FULL}
 		}
 	}
 	var list []*format.Part
@@ -30,6 +30,20 @@ func linkParts(links map[string]string) []*format.Part {
 	}
 	slices.SortFunc(list, func(a, b *format.Part) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	return list
+}
+
+// checkSelection is what a restore of a manifest with these parts says before it writes anything.
+func checkSelection(t *testing.T, c *Checkpoint, parts []*format.Part, match func(string) bool) error {
+	t.Helper()
+	l := format.NewPartList(nil)
+	for _, p := range parts {
+		if err := l.Append(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Sort()
+	_, _, err := (&selection{c: c, m: format.Contents{Parts: l}, match: match, local: filepath.FromSlash}).check()
+	return err
 }
 
 // Links that each stay inside by their own text can lead out together. Neither a save nor a restore lets them pass.
@@ -52,7 +66,7 @@ func TestLinksThatLeadOutTogether(t *testing.T) {
 		"to a link, and to itself":       {map[string]string{"a": "b", "b": "a", "c": "c"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.selectTargets(&format.Manifest{Parts: linkParts(tt.links)}, "", all)
+			err := checkSelection(t, c, linkParts(tt.links), all)
 			dir := t.TempDir()
 			for name, to := range tt.links {
 				if err := errors.Join(os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755), os.Symlink(to, filepath.Join(dir, name))); err != nil {
@@ -75,7 +89,7 @@ func TestLinksThatLeadOutTogether(t *testing.T) {
 		})
 	}
 	// Selected alone, the link still is what it is: the other one may be there already.
-	_, err := c.selectTargets(&format.Manifest{Parts: linkParts(map[string]string{"p/q/d": "../..", "l": "p/q/d/../x"})}, "", func(name string) bool { return name == "l" })
+	err := checkSelection(t, c, linkParts(map[string]string{"p/q/d": "../..", "l": "p/q/d/../x"}), func(name string) bool { return name == "l" })
 	wantKind(t, err, ErrInvalid)
 }
 
@@ -198,12 +212,11 @@ func TestPartNamesThatAreNoFiles(t *testing.T) {
 	c := &Checkpoint{job: &Job{name: "j"}, retained: &format.Retained{Id: &format.CheckpointID{Epoch: 1, Checkpoint: 1}}}
 	for _, name := range []string{"", ".", "..", "/", "/etc/x", "a//b", "a/", "a/.", "./a", "a/..", "../../x", "a/../../x", "nul\x00l", "a/\x00/b", strings.Repeat("x", 4097)} {
 		for _, kind := range []format.Part_Kind{format.Part_FILE, format.Part_STREAM, format.Part_DIRECTORY} {
-			m := &format.Manifest{Job: "j", Id: c.retained.Id, Parts: []*format.Part{{Name: []byte(name), Kind: kind}}}
-			if _, err := format.EncodeManifest(m, nil, nil); err == nil {
+			part := &format.Part{Name: []byte(name), Kind: kind, Method: format.Part_FULL}
+			if err := format.NewPartList(nil).Append(part); err == nil {
 				t.Errorf("part %q: a manifest may hold it", name)
 			}
-			_, err := c.selectTargets(m, "", func(string) bool { return true })
-			wantKind(t, err, ErrInvalid)
+			wantKind(t, c.checkName(part, name), ErrInvalid)
 		}
 	}
 }

@@ -302,14 +302,16 @@ func inTheClear(m *format.Manifest) bool {
 // refers are the objects that the checkpoint needs beside its manifest. It takes no key.
 func (c *Checkpoint) refers(ctx context.Context) ([]format.Nonce, error) {
 	if m, ok := c.job.store.manifests.Get(format.Hash(c.retained.ManifestHash)); ok && m.Job == c.job.name {
-		return needed(m), nil
+		return needed(m.Manifest), nil
 	}
 	own := *c
-	if m, err := format.DecodeManifest(c.body, nil); err != nil || m.Job != c.job.name {
+	if m, err := format.DecodeManifest(c.body, nil, format.NewPartList(nil)); err != nil || m.Job != c.job.name {
 		// HEAD does not name its job. One that is another's would make everything of this one garbage: only an object below this job's own prefix is believed.
 		own.body = nil
 	}
-	b, err := own.manifestBytes(ctx)
+	loan := c.job.store.buffers.loan()
+	defer loan.end()
+	b, err := own.manifestBytes(ctx, loan)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func neededBytes(t *testing.T, c *Checkpoint) (chunks, tables int64) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for _, p := range m.Parts {
+	for _, p := range m.Parts.All() {
 		for i, s := range p.Segments {
 			for _, l := range tablesOf(s) {
 				tables += int64(l.Stored)

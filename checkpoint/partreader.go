@@ -19,7 +19,7 @@ const readAhead = 1 << 20
 type PartReader struct {
 	c    *Checkpoint
 	ctx  context.Context
-	m    *format.Manifest
+	m    format.Contents
 	part *format.Part
 
 	turn chan struct{} // one token

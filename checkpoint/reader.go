@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -63,11 +62,11 @@ func (c *Checkpoint) Parts(ctx context.Context) ([]PartInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	infos := make([]PartInfo, len(m.Parts))
-	for i, p := range m.Parts {
+	infos := make([]PartInfo, m.Parts.Len())
+	for i, p := range m.Parts.All() {
 		infos[i] = PartInfo{
 			Name: string(p.Name), Kind: kinds[p.Kind], Bytes: int64(p.Size), NewBytes: int64(p.NewBytes), MovedBytes: int64(p.MovedBytes), Chunks: int64(p.Chunks),
-			Mode: fs.FileMode(p.Mode).Perm(), Method: methods[p.Method], Reason: reasonOf(m, p),
+			Mode: fs.FileMode(p.Mode).Perm(), Method: methods[p.Method], Reason: reasonOf(m.Manifest, p),
 		}
 		if p.ModifiedNs != 0 {
 			infos[i].Modified = time.Unix(0, p.ModifiedNs).UTC()
@@ -94,33 +93,35 @@ func (c *Checkpoint) manifestKey() string {
 }
 
 // manifest reads the manifest and holds it against what HEAD says of it.
-func (c *Checkpoint) manifest(ctx context.Context) (*format.Manifest, error) {
+func (c *Checkpoint) manifest(ctx context.Context) (format.Contents, error) {
 	hash := format.Hash(c.retained.ManifestHash)
 	if m, ok := c.job.store.manifests.Get(hash); ok && m.Job == c.job.name { // another job's is read again, and refused
 		return m, nil
 	}
-	b, err := c.manifestBytes(ctx)
+	loan := c.job.store.buffers.loan()
+	defer loan.end()
+	b, err := c.manifestBytes(ctx, loan)
 	if err != nil {
-		return nil, err
+		return format.Contents{}, err
 	}
 	m, err := c.decodeManifest(ctx, b)
 	var e *Error
 	if errors.As(err, &e) { // of the key, not of the manifest
-		return nil, &Error{Kind: e.Kind, Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Err: e.Err, Hint: e.Hint}
+		return format.Contents{}, &Error{Kind: e.Kind, Op: "read", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Err: e.Err, Hint: e.Hint}
 	}
 	if err != nil {
-		return nil, c.corrupt("", c.manifestKey(), err)
+		return format.Contents{}, c.corrupt("", c.manifestKey(), err)
 	}
-	c.job.store.manifests.Add(hash, m)
+	c.job.store.manifests.add(hash, m)
 	return m, nil
 }
 
 // manifestBytes is the manifest object, held against what HEAD says of it.
-func (c *Checkpoint) manifestBytes(ctx context.Context) ([]byte, error) {
+func (c *Checkpoint) manifestBytes(ctx context.Context, l *loan) ([]byte, error) {
 	if c.body != nil {
 		return c.body, nil
 	}
-	b, err := c.readManifest(ctx)
+	b, err := c.readManifest(ctx, l)
 	var oe *objstore.Error
 	switch {
 	case errors.As(err, &oe):
@@ -133,9 +134,9 @@ func (c *Checkpoint) manifestBytes(ctx context.Context) ([]byte, error) {
 
 // readManifest reads the manifest object from the store, and once more if it is not the one that HEAD names: the first time its bytes may have been damaged on the
 // way, or be another object's. The error is the store's, or that of checkManifest.
-func (c *Checkpoint) readManifest(ctx context.Context) ([]byte, error) {
+func (c *Checkpoint) readManifest(ctx context.Context, l *loan) ([]byte, error) {
 	for again := true; ; again = false {
-		b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(c.retained.ManifestSize))
+		b, err := c.fetchManifest(ctx, l)
 		if err == nil {
 			if err = c.checkManifest(b); err == nil {
 				return b, nil
@@ -147,6 +148,17 @@ func (c *Checkpoint) readManifest(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// fetchManifest reads the manifest object: a large one into memory that is lent.
+func (c *Checkpoint) fetchManifest(ctx context.Context, l *loan) ([]byte, error) {
+	size := c.retained.ManifestSize
+	if size < lendFrom {
+		b, _, err := c.job.store.objects.Get(ctx, c.manifestKey(), int64(size))
+		return b, err
+	}
+	b := l.take(int(size))
+	return b, c.job.store.objects.ReadRange(ctx, c.manifestKey(), 0, b)
 }
 
 func (c *Checkpoint) checkManifest(b []byte) error {
@@ -161,28 +173,28 @@ func (c *Checkpoint) checkManifest(b []byte) error {
 }
 
 // decodeManifest reads a manifest that checkManifest has passed.
-func (c *Checkpoint) decodeManifest(ctx context.Context, b []byte) (*format.Manifest, error) {
+func (c *Checkpoint) decodeManifest(ctx context.Context, b []byte) (format.Contents, error) {
 	m, err := c.job.openManifest(ctx, b)
 	if err != nil {
-		return nil, err
+		return format.Contents{}, err
 	}
 	if m.Job != c.job.name || m.Id.Epoch != c.retained.Id.Epoch || m.Id.Checkpoint != c.retained.Id.Checkpoint {
-		return nil, fmt.Errorf("%w: the manifest is of job %q, checkpoint %d", format.ErrCorrupt, m.Job, m.Id.Checkpoint)
+		return format.Contents{}, fmt.Errorf("%w: the manifest is of job %q, checkpoint %d", format.ErrCorrupt, m.Job, m.Id.Checkpoint)
 	}
 	return m, nil
 }
 
 // openManifest decodes a manifest, whatever HEAD says of it.
-func (j *Job) openManifest(ctx context.Context, b []byte) (*format.Manifest, error) {
+func (j *Job) openManifest(ctx context.Context, b []byte) (format.Contents, error) {
 	keys, err := j.store.keyring.openAll(ctx, b)
 	if err != nil {
-		return nil, err
+		return format.Contents{}, err
 	}
 	if len(keys) == 0 && j.store.opts.EncryptedOnly {
-		return nil, &Error{Kind: ErrCorrupt, Err: fmt.Errorf("%w: the manifest is not encrypted, and only what is encrypted is believed", format.ErrCorrupt),
+		return format.Contents{}, &Error{Kind: ErrCorrupt, Err: fmt.Errorf("%w: the manifest is not encrypted, and only what is encrypted is believed", format.ErrCorrupt),
 			Hint: "restore another checkpoint: whoever can write to the store may have put it there. If the job was not encrypted then, read it without the option"}
 	}
-	return format.DecodeManifest(b, keys)
+	return format.DecodeManifest(b, keys, newPartList())
 }
 
 // explain makes a store's "not found" or "corrupt" what it means here: an object that HEAD still needs is damage, one that it
@@ -237,13 +249,13 @@ func (c *Checkpoint) readPack(ctx context.Context, o *format.Object, off uint64,
 	return nil
 }
 
-func (c *Checkpoint) findPart(m *format.Manifest, name string) (*format.Part, error) {
-	i, ok := slices.BinarySearchFunc(m.Parts, name, func(p *format.Part, name string) int { return strings.Compare(string(p.Name), name) })
-	if !ok {
+func (c *Checkpoint) findPart(m format.Contents, name string) (*format.Part, error) {
+	p := m.Parts.Find([]byte(name))
+	if p == nil {
 		return nil, &Error{Kind: ErrNotFound, Op: "open", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: name,
 			Err: errors.New("no such part"), Hint: "`tidemark show` lists the parts"}
 	}
-	return m.Parts[i], nil
+	return p, nil
 }
 
 // tableWindow is how many bytes of neighbouring tables are fetched at once: they were packed together.
@@ -263,7 +275,7 @@ func (p packs) object(i uint32) uint32 {
 }
 
 // table returns the decoded table of a segment.
-func (c *Checkpoint) table(ctx context.Context, m *format.Manifest, s *format.Segment, length uint64) (*format.Table, packs, error) {
+func (c *Checkpoint) table(ctx context.Context, m format.Contents, s *format.Segment, length uint64) (*format.Table, packs, error) {
 	if t := s.GetInline(); t != nil {
 		return t, nil, nil
 	}
@@ -286,11 +298,11 @@ func (c *Checkpoint) table(ctx context.Context, m *format.Manifest, s *format.Se
 }
 
 // tableContent fetches a table together with its neighbours in the pack, and remembers them all.
-func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *format.Location) ([]byte, error) {
+func (c *Checkpoint) tableContent(ctx context.Context, m format.Contents, l *format.Location) ([]byte, error) {
 	if b, ok := c.job.store.tables.get(format.Hash(l.Hash)); ok {
 		return b, nil
 	}
-	run := neighbours(m, l)
+	run := neighbours(m.Parts.Tables(), l.Chunk())
 	start, last := run[0].Offset, run[len(run)-1]
 	window := tableWindows.Get().(*[]byte)
 	defer tableWindows.Put(window)
@@ -301,7 +313,7 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 		return nil, err
 	}
 	for _, n := range run {
-		if n != l {
+		if n != l.Chunk() {
 			c.rememberTable(m, buf, start, n)
 		}
 	}
@@ -314,36 +326,31 @@ func (c *Checkpoint) tableContent(ctx context.Context, m *format.Manifest, l *fo
 	return wanted, nil
 }
 
-// rememberTable decodes and caches the table at l from buf, which begins at offset start of the pack. Whoever needs one that is damaged will meet the damage.
-func (c *Checkpoint) rememberTable(m *format.Manifest, buf []byte, start uint64, l *format.Location) {
-	content, err := c.decodeFrame(nil, buf[l.Offset-start:][:l.Stored], m.Objects[l.Object], l.Chunk())
+// rememberTable decodes and caches the table at t from buf, which begins at offset start of the pack. Whoever needs one that is damaged will meet the damage.
+func (c *Checkpoint) rememberTable(m format.Contents, buf []byte, start uint64, t format.Chunk) {
+	content, err := c.decodeFrame(nil, buf[t.Offset-start:][:t.Stored], m.Objects[t.Pack], t)
 	if err == nil {
-		c.job.store.tables.add(format.Hash(l.Hash), slices.Clone(content)) // it may be a piece of buf
+		c.job.store.tables.add(t.Hash, slices.Clone(content)) // it may be a piece of buf
 	}
 }
 
-// neighbours are the tables and deltas around l in its pack without a gap, in order, up to tableWindow.
-func neighbours(m *format.Manifest, l *format.Location) []*format.Location {
-	starts, ends := make(map[uint64]*format.Location), make(map[uint64]*format.Location)
-	for _, p := range m.Parts {
-		for _, s := range p.Segments {
-			for _, n := range tablesOf(s) {
-				if n.Object == l.Object && n.Offset < l.Offset+tableWindow && l.Offset < n.Offset+tableWindow {
-					starts[n.Offset], ends[n.Offset+uint64(n.Stored)] = n, n
-				}
-			}
-		}
+// neighbours are the tables and deltas around t in its pack without a gap, in order, up to tableWindow. Those of a hostile manifest may lie upon each other: then t is alone.
+func neighbours(tables []format.Chunk, t format.Chunk) []format.Chunk {
+	i, _ := slices.BinarySearchFunc(tables, t, func(other, t format.Chunk) int { return -comparePlaces(t.Pack, t.Offset, other) })
+	if i == len(tables) || tables[i] != t {
+		return []format.Chunk{t}
 	}
-	before, after := []*format.Location{}, []*format.Location{l}
-	size := uint64(l.Stored)
-	for n := starts[l.Offset+size]; n != nil && size+uint64(n.Stored) <= tableWindow; n = starts[n.Offset+uint64(n.Stored)] {
-		after, size = append(after, n), size+uint64(n.Stored)
+	adjoin := func(a, b format.Chunk) bool { return a.Pack == b.Pack && a.Offset+uint64(a.Stored) == b.Offset }
+	first, end, size := i, i+1, uint64(t.Stored)
+	for end < len(tables) && adjoin(tables[end-1], tables[end]) && size+uint64(tables[end].Stored) <= tableWindow {
+		size += uint64(tables[end].Stored)
+		end++
 	}
-	for n := ends[l.Offset]; n != nil && size+uint64(n.Stored) <= tableWindow; n = ends[n.Offset] {
-		before, size = append(before, n), size+uint64(n.Stored)
+	for first > 0 && adjoin(tables[first-1], tables[first]) && size+uint64(tables[first-1].Stored) <= tableWindow {
+		first--
+		size += uint64(tables[first].Stored)
 	}
-	slices.Reverse(before)
-	return append(before, after...)
+	return tables[first:end]
 }
 
 // metered counts the requests of one operation.

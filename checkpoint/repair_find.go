@@ -75,7 +75,7 @@ func (r *repairer) survey(ctx context.Context) (*remains, error) {
 func (r *repairer) read(ctx context.Context, s *remains, key string) error {
 	n, _ := format.ParseKey(r.job.name, key)
 	b, _, err := r.job.store.objects.Get(ctx, key, format.MaxManifest)
-	var m *format.Manifest
+	var m format.Contents
 	if err == nil {
 		m, err = r.job.openManifest(ctx, b)
 	}
@@ -106,7 +106,7 @@ func (r *repairer) read(ctx context.Context, s *remains, key string) error {
 		}
 		r.need(s, f, c, o)
 	}
-	if f.sealing, err = sealingOf(m, b); err != nil {
+	if f.sealing, err = sealingOf(m.Manifest, b); err != nil {
 		return err
 	}
 	s.found = append(s.found, f)
@@ -139,10 +139,10 @@ func (r *repairer) need(s *remains, f *found, c *Checkpoint, o *format.Object) {
 }
 
 // retainedOf is the entry that HEAD would have for a manifest. When it was committed nobody knows any more; when the save began, the manifest does.
-func retainedOf(m *format.Manifest, nonce format.Nonce, b []byte) *format.Retained {
+func retainedOf(m format.Contents, nonce format.Nonce, b []byte) *format.Retained {
 	hash := format.Sum(b)
-	st := &format.Stats{Parts: uint64(len(m.Parts)), StoredBytes: uint64(len(b))}
-	for _, p := range m.Parts {
+	st := &format.Stats{Parts: uint64(m.Parts.Len()), StoredBytes: uint64(len(b))}
+	for _, p := range m.Parts.All() {
 		st.Bytes += p.Size
 		st.NewBytes += p.NewBytes
 		st.MovedBytes += p.MovedBytes

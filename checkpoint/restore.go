@@ -5,13 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
-
-	"github.com/tidemark-go/tidemark/internal/format"
 )
 
 // RestoreOptions tune a restore. The zero value, and nil, restore everything into a directory that is empty or created.
@@ -70,19 +65,19 @@ func (c *Checkpoint) RestoreDir(ctx context.Context, prefix, dir string, opts *R
 	if err != nil {
 		return report, c.restoreError(ErrInvalid, "", err)
 	}
-	targets, err := c.selectTargets(m, prefix, selected)
+	targets := &selection{c: c, m: m, prefix: strings.TrimSuffix(prefix, "/"), match: selected, local: filepath.FromSlash}
+	parts, bytes, err := targets.check()
 	if err != nil {
 		return report, err
 	}
-	r := &restorer{c: c, m: m, o: o, targets: targets, selected: selected}
+	o.Progress.Total.Add(bytes)
+	r := &restorer{selection: targets, o: o}
 	if err := r.restoreInto(ctx, dir, prefix); err != nil {
 		return report, err
 	}
-	for _, t := range targets {
-		report.Parts++
-		report.Bytes += int64(t.part.Size)
-	}
-	report.KeptBytes, report.Unchanged, report.Deleted = r.kept.Load(), r.unchanged.Load(), r.deleted
+	o.Progress.Parts.Add(parts)
+	report.Parts, report.Bytes = parts, bytes
+	report.KeptBytes, report.Unchanged, report.Deleted = r.kept.Load(), r.left, r.deleted
 	report.Requests = requestsOf(meter)
 	return report, nil
 }
@@ -91,77 +86,8 @@ func (c *Checkpoint) restoreError(kind error, part string, err error) error {
 	return &Error{Kind: kind, Op: "restore", Job: c.job.name, Checkpoint: c.retained.Id.Checkpoint, Part: part, Err: err}
 }
 
-// target is one part on its way to a file.
-type target struct {
-	part *format.Part
-	name string // below the directory, in the system's form
-
-	create sync.Once
-	failed error // of create
-	sparse atomic.Bool
-	left   atomic.Int64 // bytes that are not in the file yet
-
-	unchanged bool // stays what it is in the directory
-	reset     bool // and has another mode or time
-}
-
-// selectTargets picks the parts and checks that each name stays inside the directory, whatever wrote the manifest.
-func (c *Checkpoint) selectTargets(m *format.Manifest, prefix string, selected func(string) bool) ([]*target, error) {
-	prefix = strings.TrimSuffix(prefix, "/")
-	var targets []*target
-	all := make(links) // those that are not selected may be there already
-	for _, p := range m.Parts {
-		name, ok := nameBelow(p, prefix)
-		if !ok {
-			continue
-		}
-		if p.Kind == format.Part_SYMLINK {
-			all[name] = string(p.LinkTarget)
-		}
-		if !selected(name) {
-			continue
-		}
-		local := filepath.FromSlash(name)
-		if !filepath.IsLocal(local) || format.CheckPartName(name) != nil {
-			return nil, c.restoreError(ErrInvalid, string(p.Name), errors.New("its name would leave the directory"))
-		}
-		t := &target{part: p, name: local}
-		t.left.Store(int64(p.Size))
-		targets = append(targets, t)
-	}
-	for _, t := range targets {
-		if t.part.Kind == format.Part_SYMLINK {
-			if err := all.check(filepath.ToSlash(t.name)); err != nil {
-				return nil, c.restoreError(ErrInvalid, string(t.part.Name), err)
-			}
-		}
-	}
-	if len(targets) == 0 {
-		return nil, c.restoreError(ErrNotFound, "", fmt.Errorf("no part of the checkpoint is selected (prefix %q)", prefix))
-	}
-	return targets, nil
-}
-
-// nameBelow is the name of a part below prefix, which may be the part itself unless that is a directory.
-func nameBelow(p *format.Part, prefix string) (name string, ok bool) {
-	name = string(p.Name)
-	if prefix == "" {
-		return name, true
-	}
-	if below, ok := strings.CutPrefix(name, prefix+"/"); ok {
-		return below, true
-	}
-	return path.Base(name), name == prefix && p.Kind != format.Part_DIRECTORY
-}
-
-// isFile tells what has content from directories and links.
-func (t *target) isFile() bool {
-	return t.part.Kind != format.Part_DIRECTORY && t.part.Kind != format.Part_SYMLINK
-}
-
-// targetError explains what went wrong with a file.
-func (c *Checkpoint) targetError(t *target, err error) error {
-	name := string(t.part.Name)
+// targetError explains what went wrong with a part's file.
+func (c *Checkpoint) targetError(name string, err error) error {
 	err = namePart(c.localError("restore", err), name)
 	var e *Error
 	var local *fs.PathError

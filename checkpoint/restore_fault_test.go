@@ -161,7 +161,7 @@ func TestEveryReaderOfDeltas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range m.Parts {
+	for _, p := range m.Parts.All() {
 		for _, seg := range p.Segments {
 			if seg.Delta != nil {
 				deltas++
@@ -220,7 +220,7 @@ func TestRequestsOfDeltas(t *testing.T) {
 		t.Fatal(err)
 	}
 	deltas := 0
-	for _, p := range m.Parts {
+	for _, p := range m.Parts.All() {
 		for _, seg := range p.Segments {
 			if seg.Delta != nil {
 				deltas++
@@ -240,8 +240,8 @@ func TestRequestsOfDeltas(t *testing.T) {
 	}
 }
 
-func delta(m *format.Manifest) *format.Location {
-	for _, p := range m.Parts {
+func delta(m format.Contents) *format.Location {
+	for _, p := range m.Parts.All() {
 		for _, s := range p.Segments {
 			if s.Delta != nil {
 				return s.Delta

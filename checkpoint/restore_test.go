@@ -141,7 +141,13 @@ func TestRestoreRefusesEscapes(t *testing.T) {
 		"absolute link": {Name: []byte("l"), Kind: format.Part_SYMLINK, LinkTarget: []byte("/etc/passwd")},
 	}
 	for name, p := range hostile {
-		_, err := c.selectTargets(&format.Manifest{Parts: []*format.Part{p}}, "", func(string) bool { return true })
+		var err error
+		if p.Kind == format.Part_SYMLINK {
+			p.Method = format.Part_FULL
+			err = checkSelection(t, c, []*format.Part{p}, func(string) bool { return true })
+		} else {
+			err = c.checkName(p, string(p.Name))
+		}
 		if wantKind(t, err, ErrInvalid).Part != string(p.Name) {
 			t.Errorf("%s: the error does not name the part: %v", name, err)
 		}
@@ -262,12 +268,12 @@ func TestForgedManifestIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	tamper(t, mem, "/manifests/", func(b []byte) []byte {
-		m, err := format.DecodeManifest(b, nil)
+		m, err := format.DecodeManifest(b, nil, format.NewPartList(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.Metadata = []*format.Entry{{Key: "offsets", Value: []byte("forged")}}
-		forged, err := format.EncodeManifest(m, b[len(b)-4-int(m.Objects[0].Size):len(b)-4], nil)
+		forged, err := format.EncodeManifest(m, b[len(b)-4-int(m.Objects[0].Size):len(b)-4], nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

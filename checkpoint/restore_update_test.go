@@ -267,13 +267,9 @@ func TestTwoPartsOfOneName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets, err := c.selectTargets(m, "", func(string) bool { return true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	targets[1].name = targets[0].name // as a file system that ignores case makes of "A" and "a"
+	all := &selection{c: c, m: m, match: func(string) bool { return true }, local: func(string) string { return "a" }} // as a file system that ignores case makes of "A" and "a"
 	dir := filepath.Join(t.TempDir(), "new")
-	r := &restorer{c: c, m: m, targets: targets, selected: func(string) bool { return true }, o: RestoreOptions{Progress: new(Progress)}}
+	r := &restorer{selection: all, o: RestoreOptions{Progress: new(Progress)}}
 	err = r.restoreInto(context.Background(), dir, "")
 	if e := wantKind(t, err, ErrInvalid); !strings.Contains(e.Error(), "two parts have one name") {
 		t.Error(e)

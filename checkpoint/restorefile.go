@@ -11,18 +11,18 @@ import (
 
 // mode is what the file or directory will have.
 func (t *target) mode() fs.FileMode {
-	if t.part.Kind == format.Part_STREAM {
+	if t.kind == format.Part_STREAM {
 		return 0o644
 	}
-	return fs.FileMode(t.part.Mode).Perm()
+	return fs.FileMode(t.permission).Perm()
 }
 
 // modified is zero for what keeps no time.
 func (t *target) modified() time.Time {
-	if t.part.ModifiedNs == 0 {
+	if t.modifiedNs == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, t.part.ModifiedNs)
+	return time.Unix(0, t.modifiedNs)
 }
 
 // directory is the one of the stage that was used last, kept open. Not for concurrent use.
@@ -81,7 +81,7 @@ func (r *restorer) openNew(t *target, in *directory) (f *os.File, err error) {
 // finish gives a file that has all its content what else it needs.
 func (r *restorer) finish(t *target, f *os.File, in *directory) error {
 	if t.sparse.Load() {
-		if err := f.Truncate(int64(t.part.Size)); err != nil {
+		if err := f.Truncate(t.size); err != nil {
 			return err
 		}
 	}

@@ -29,58 +29,55 @@ func appendSpan(spans []span, off, n uint32) []span {
 	return append(spans, span{off, n})
 }
 
-// startFromLocal looks at the file that has the target's name in the directory. If it is equal, the target is unchanged; if not, it is copied to the stage, where what is good of it
+// startFromLocal looks at the file that has the target's name in the directory. If it is equal, it stays; if not, it is copied to the stage, where what is good of it
 // serves. Nil without an error: there is nothing to start from.
-func (r *restorer) startFromLocal(ctx context.Context, t *target, in *directory) (*os.File, error) {
+func (r *restorer) startFromLocal(ctx context.Context, t *target, part *format.Part, in *directory) (f *os.File, unchanged bool, err error) {
 	if !r.merge || (!r.o.Update && !r.found) {
-		return nil, nil
+		return nil, false, nil
 	}
 	st, err := r.root.Lstat(t.name)
 	if err != nil || !st.Mode().IsRegular() {
-		return nil, nil // what is in the way is met again when the names are given
+		return nil, false, nil // what is in the way is met again when the names are given
 	}
 	local, err := r.root.Open(t.name)
 	if err != nil {
-		return nil, nil // not ours to read: replaced like a file that is not there
+		return nil, false, nil // not ours to read: replaced like a file that is not there
 	}
 	defer func() { _ = local.Close() }() // it was only read
-	if st.Size() == int64(t.part.Size) {
-		equal, err := r.equal(ctx, local, t)
+	if st.Size() == t.size {
+		equal, err := r.equal(ctx, local, t, part)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if equal {
-			t.unchanged = true
 			at := t.modified()
-			t.reset = st.Mode().Perm() != t.mode() || !at.IsZero() && !st.ModTime().Equal(at)
-			r.unchanged.Add(1)
-			r.kept.Add(int64(t.part.Size))
-			r.o.Progress.Bytes.Add(int64(t.part.Size))
-			return nil, nil
+			r.leave(t, st.Mode().Perm() != t.mode() || !at.IsZero() && !st.ModTime().Equal(at))
+			r.kept.Add(t.size)
+			r.o.Progress.Bytes.Add(t.size)
+			return nil, true, nil
 		}
 	}
-	if st.Size() == 0 || t.part.Size == 0 {
-		return nil, nil
+	if st.Size() == 0 || t.size == 0 {
+		return nil, false, nil
 	}
-	f, err := r.openNew(t, in)
-	if err != nil {
-		return nil, err
+	if f, err = r.openNew(t, in); err != nil {
+		return nil, false, err
 	}
-	if _, err := io.Copy(f, io.LimitReader(local, int64(t.part.Size))); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if _, err := io.Copy(f, io.LimitReader(local, t.size)); err != nil {
+		return nil, false, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return f, false, nil
 }
 
 // equal reports whether a file of the right size has the target's content; it stops at the first difference.
-func (r *restorer) equal(ctx context.Context, local *os.File, t *target) (bool, error) {
-	for i, s := range t.part.Segments {
-		length := format.SegmentLength(t.part, i)
+func (r *restorer) equal(ctx context.Context, local *os.File, t *target, part *format.Part) (bool, error) {
+	for i, s := range part.Segments {
+		length := format.SegmentLength(part, i)
 		table, _, err := r.c.table(ctx, r.m, s, length)
 		if err != nil {
 			return false, err
 		}
-		missing, err := r.missing(ctx, local, t, int64(i)*int64(t.part.SegmentSize), length, table, true)
+		missing, err := r.missing(ctx, local, t, int64(i)*int64(part.SegmentSize), length, table, true)
 		if err != nil || len(missing) > 0 {
 			return false, err
 		}
@@ -100,7 +97,7 @@ func (r *restorer) missing(ctx context.Context, f *os.File, t *target, off int64
 	if table.PageSize > 0 {
 		l.pages(off, length, table)
 	} else {
-		l.chunks(off, table, int64(t.part.Size))
+		l.chunks(off, table, t.size)
 	}
 	return l.missing, context.Cause(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,14 +28,13 @@ func (r *restorer) place() error {
 			return r.c.localError("restore", err)
 		}
 	}
-	// From the inside out, because writing into a directory changes its time, and may not be allowed any more.
-	for _, t := range slices.Backward(r.targets) {
-		if t.part.Kind == format.Part_DIRECTORY || t.reset {
-			if err := r.attributes(t); err != nil {
-				return r.c.targetError(t, err)
-			}
+	// Directories from the inside out and after everything else, because writing into one changes its time, and may not be allowed any more.
+	slices.Reverse(r.directories)
+	for _, number := range append(r.resets, r.directories...) {
+		t := r.at(number).target()
+		if err := r.attributes(t); err != nil {
+			return r.c.targetError(t.part, err)
 		}
-		r.o.Progress.Parts.Add(1)
 	}
 	return nil
 }
@@ -50,32 +50,43 @@ func (r *restorer) moveAll() error {
 			return r.c.localError("restore", fmt.Errorf("%s came into the directory meanwhile: %w", e.Name(), fs.ErrExist))
 		}
 	}
-	var tops []string
-	seen := make(map[string]bool)
-	for _, t := range r.targets {
-		if top, _, _ := strings.Cut(t.name, string(filepath.Separator)); !seen[top] {
-			seen[top] = true
-			tops = append(tops, top)
+	return r.c.localError("restore", r.moveTop(r.tops()))
+}
+
+// tops yields the top-level names of all targets, each once.
+func (r *restorer) tops() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		seen := make(map[string]bool) // those of directories
+		for c := range r.all() {
+			top, _, below := strings.Cut(c.name, string(filepath.Separator))
+			if below || c.Kind == format.Part_DIRECTORY {
+				if seen[top] {
+					continue
+				}
+				seen[top] = true
+			}
+			if !yield(top) {
+				return
+			}
 		}
 	}
-	return r.c.localError("restore", r.moveTop(tops))
 }
 
 // mergeAll moves file by file between what is in the directory.
 func (r *restorer) mergeAll() error {
-	for _, t := range r.targets {
-		if err := r.mergeTarget(t); err != nil {
-			return r.c.targetError(t, err)
+	for c := range r.all() {
+		if err := r.mergeOne(c); err != nil {
+			return r.c.targetError(string(c.Name), err)
 		}
 	}
 	return nil
 }
 
-func (r *restorer) mergeTarget(t *target) error {
-	if t.unchanged {
+func (r *restorer) mergeOne(t chosen) error {
+	if r.unchanged[t.number] {
 		return nil
 	}
-	if t.part.Kind == format.Part_DIRECTORY {
+	if t.Kind == format.Part_DIRECTORY {
 		return r.mergeDir(t.name)
 	}
 	if err := r.mergeDir(filepath.Dir(t.name)); err != nil {
@@ -121,7 +132,7 @@ func (r *restorer) mergeDir(dir string) error {
 // deleteOthers removes what the options select and the checkpoint does not hold.
 func (r *restorer) deleteOthers() error {
 	keep := map[string]bool{".": true, r.name: true}
-	for _, t := range r.targets {
+	for t := range r.all() {
 		for name := t.name; !keep[name]; name = filepath.Dir(name) {
 			keep[name] = true
 		}
@@ -136,7 +147,7 @@ func (r *restorer) deleteOthers() error {
 		case d.IsDir():
 			dirs = append(dirs, name)
 			return nil
-		case !r.selected(filepath.ToSlash(name)):
+		case !r.match(filepath.ToSlash(name)):
 			return nil
 		}
 		r.deleted++

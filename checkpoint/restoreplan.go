@@ -19,6 +19,8 @@ const (
 	planFrames = 8 << 10
 	// planFirst is the same for the first batch: enough for all streams to begin with.
 	planFirst = 1 << 10
+	// mostWants bounds how many are with those who fetch: where files are tiny, one request brings thousands, and making the files takes longer than planning them.
+	mostWants = planFrames * 3 / 2
 )
 
 // planner turns tables into runs: what is wanted of one pack, in order, few gaps between.
@@ -34,16 +36,21 @@ type planner struct {
 func (r *restorer) plan(ctx context.Context, runs chan<- []want) error {
 	p := &planner{r: r, runs: runs, size: planFirst}
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(1)
-	if r.found || r.o.Update {
-		g.SetLimit(runtime.GOMAXPROCS(0))
-	}
-	for _, t := range r.targets {
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	compares := r.found || r.o.Update
+	for c := range r.all() {
+		switch {
+		case !c.isFile():
+		case compares:
+			number := c.number // c is valid until the next one
+			g.Go(func() error { return p.target(gctx, r.at(number)) })
+		default:
+			if err := p.target(ctx, c); err != nil {
+				return err
+			}
+		}
 		if gctx.Err() != nil {
 			break
-		}
-		if t.isFile() {
-			g.Go(func() error { return r.c.targetError(t, p.target(gctx, t)) })
 		}
 	}
 	if err := g.Wait(); err != nil {
@@ -53,7 +60,14 @@ func (r *restorer) plan(ctx context.Context, runs chan<- []want) error {
 }
 
 // target plans one file.
-func (p *planner) target(ctx context.Context, t *target) error {
+func (p *planner) target(ctx context.Context, c chosen) error {
+	if err := p.file(ctx, c.target(), c.Part); err != nil {
+		return p.r.c.targetError(string(c.Name), err)
+	}
+	return nil
+}
+
+func (p *planner) file(ctx context.Context, t *target, part *format.Part) error {
 	in := &directory{work: p.r.work}
 	defer in.close()
 	var old *os.File
@@ -63,7 +77,7 @@ func (p *planner) target(ctx context.Context, t *target) error {
 			return err
 		}
 		old = f
-	} else if f, err := p.r.startFromLocal(ctx, t, in); err != nil || t.unchanged {
+	} else if f, unchanged, err := p.r.startFromLocal(ctx, t, part, in); err != nil || unchanged {
 		return err
 	} else {
 		old = f
@@ -72,14 +86,14 @@ func (p *planner) target(ctx context.Context, t *target) error {
 		defer func() { _ = old.Close() }() // what was written to it is closed by who finishes the file
 	}
 	var have int64
-	for i := range t.part.Segments {
-		n, err := p.segment(ctx, t, i, old)
+	for i := range part.Segments {
+		n, err := p.segment(ctx, t, part, i, old)
 		if err != nil {
 			return err
 		}
 		have += n
 	}
-	if have == 0 && t.part.Size > 0 {
+	if have == 0 && t.size > 0 {
 		return nil
 	}
 	_, err := p.r.done(t, old, in, have)
@@ -87,9 +101,9 @@ func (p *planner) target(ctx context.Context, t *target) error {
 }
 
 // segment plans one segment and returns how many of its bytes need no fetching.
-func (p *planner) segment(ctx context.Context, t *target, i int, old *os.File) (have int64, err error) {
-	off, length := int64(i)*int64(t.part.SegmentSize), format.SegmentLength(t.part, i)
-	table, packs, err := p.r.c.table(ctx, p.r.m, t.part.Segments[i], length)
+func (p *planner) segment(ctx context.Context, t *target, part *format.Part, i int, old *os.File) (have int64, err error) {
+	off, length := int64(i)*int64(part.SegmentSize), format.SegmentLength(part, i)
+	table, packs, err := p.r.c.table(ctx, p.r.m, part.Segments[i], length)
 	if err != nil {
 		return 0, err
 	}
@@ -160,6 +174,9 @@ func (p *planner) flush(ctx context.Context) error {
 	slices.SortFunc(batch, compareWants)
 	for len(batch) > 0 {
 		n := cutRun(batch)
+		if err := p.r.wants.Acquire(ctx, weightOf(batch[:n])); err != nil {
+			return context.Cause(ctx)
+		}
 		select {
 		case p.runs <- batch[:n:n]:
 		case <-ctx.Done():
@@ -169,6 +186,9 @@ func (p *planner) flush(ctx context.Context) error {
 	}
 	return nil
 }
+
+// weightOf is what a run takes of restorer.wants until it is done.
+func weightOf(run []want) int64 { return int64(min(len(run), mostWants)) }
 
 // compareWants orders by place; wants of one chunk become neighbours. Tables that disagree about a chunk, as hostile ones may, are read and checked each for itself.
 func compareWants(a, b want) int {

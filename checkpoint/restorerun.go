@@ -7,26 +7,34 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
 // restorer carries one restore out.
 type restorer struct {
-	c        *Checkpoint
-	m        *format.Manifest
-	o        RestoreOptions
-	targets  []*target // in the order of their names
-	selected func(string) bool
+	*selection
 	*stage
+	o      RestoreOptions
 	spaces *spaces
+	wants  *semaphore.Weighted // of those that are being fetched
 
 	staged map[string]bool // files that an interrupted restore left in the stage
 	dirs   map[string]bool // made in the stage
 
-	kept, unchanged atomic.Int64
-	deleted         int64
+	directories []int // numbers of the targets that are some
+
+	mu        sync.Mutex
+	unchanged []bool // by number: stays what it is in the directory
+	left      int64  // how many do
+	resets    []int  // numbers of those that have another mode or time there
+
+	kept    atomic.Int64
+	deleted int64
 }
 
 // restoreInto builds everything in the stage, verified, and then gives it its place.
@@ -49,9 +57,7 @@ func (r *restorer) restoreInto(ctx context.Context, dir, prefix string) (err err
 			r.removeMade()
 		}
 	}()
-	for _, t := range r.targets {
-		r.o.Progress.Total.Add(int64(t.part.Size))
-	}
+	r.unchanged = make([]bool, r.m.Parts.Len())
 	if err := r.prepare(); err != nil {
 		return err
 	}
@@ -62,6 +68,16 @@ func (r *restorer) restoreInto(ctx context.Context, dir, prefix string) (err err
 		return err
 	}
 	return r.place()
+}
+
+// leave notes that a target's file stays what it is in the directory, but for mode and time if it is to be reset.
+func (r *restorer) leave(t *target, reset bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unchanged[t.number], r.left = true, r.left+1
+	if reset {
+		r.resets = append(r.resets, t.number)
+	}
 }
 
 // prepare makes directories and links in the stage, and looks at what an interrupted restore has left there.
@@ -79,22 +95,23 @@ func (r *restorer) prepare() error {
 		}
 	}
 	r.dirs = map[string]bool{".": true}
-	for _, t := range r.targets {
-		if err := r.prepareTarget(t); err != nil {
-			return r.c.targetError(t, err)
+	for c := range r.all() {
+		if err := r.prepareOne(c); err != nil {
+			return r.c.targetError(string(c.Name), err)
 		}
 	}
 	return nil
 }
 
-func (r *restorer) prepareTarget(t *target) error {
-	if t.part.Kind == format.Part_DIRECTORY {
+func (r *restorer) prepareOne(t chosen) error {
+	if t.Kind == format.Part_DIRECTORY {
+		r.directories = append(r.directories, t.number)
 		return r.mkdir(t.name)
 	}
 	if err := r.mkdir(filepath.Dir(t.name)); err != nil {
 		return err
 	}
-	if t.part.Kind != format.Part_SYMLINK {
+	if t.Kind != format.Part_SYMLINK {
 		return nil
 	}
 	if r.found {
@@ -102,7 +119,7 @@ func (r *restorer) prepareTarget(t *target) error {
 			return err
 		}
 	}
-	return sameName(r.work.Symlink(string(t.part.LinkTarget), t.name), t.name)
+	return sameName(r.work.Symlink(string(t.LinkTarget), t.name), t.name)
 }
 
 // sameName explains why a new name is taken in a directory that holds nothing but parts, whose names are unique.

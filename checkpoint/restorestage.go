@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,13 +175,13 @@ func (s *stage) move(name string) error {
 }
 
 // moveTop is move for many names of the top.
-func (s *stage) moveTop(names []string) error {
+func (s *stage) moveTop(names iter.Seq[string]) error {
 	from, err := s.work.Open(".")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = from.Close() }() // nothing was written to it
-	for _, name := range names {
+	for name := range names {
 		if err := rename(from, s.lock, name); err != nil {
 			return err
 		}

@@ -174,7 +174,7 @@ func TestRottenHasEverything(t *testing.T) {
 			has["a pack of its own"] = has["a pack of its own"] || !o.Embedded
 			has["a pack of the base"] = has["a pack of the base"] || !o.Embedded && o.Id.Checkpoint < number
 		}
-		for _, p := range m.Parts {
+		for _, p := range m.Parts.All() {
 			has["method "+p.Method.String()] = true
 			for _, s := range p.Segments {
 				has["an inline table"] = has["an inline table"] || s.GetInline() != nil

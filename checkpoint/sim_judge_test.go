@@ -13,7 +13,7 @@ import (
 func simEmptyWorld(seed uint64, rng *rand.Rand, memory *simMemory) *simWorld {
 	return &simWorld{
 		seed: seed, rng: rng, mem: memstore.New(), memory: memory, names: map[format.Nonce]int{},
-		truth: simTruth{live: map[string]uint64{}, manifests: map[format.Nonce]*format.Manifest{}, saves: map[string]*simSave{}},
+		truth: simTruth{live: map[string]uint64{}, manifests: map[format.Nonce]format.Contents{}, saves: map[string]*simSave{}},
 	}
 }
 

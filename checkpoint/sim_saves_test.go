@@ -203,7 +203,7 @@ func (s *simSave) content() simParts {
 }
 
 // committed is called when HEAD names a new checkpoint.
-func (w *simWorld) committed(x *simWrite, m *format.Manifest) error {
+func (w *simWorld) committed(x *simWrite, m format.Contents) error {
 	name := ""
 	for _, e := range m.Metadata {
 		if e.Key == simSaveKey {
@@ -223,7 +223,7 @@ func (w *simWorld) committed(x *simWrite, m *format.Manifest) error {
 	w.mu.Unlock()
 	want := slices.Sorted(maps.Keys(w.truth.newest))
 	var got []string
-	for _, p := range m.Parts {
+	for _, p := range m.Parts.All() {
 		got = append(got, string(p.Name))
 	}
 	if !slices.Equal(got, want) {

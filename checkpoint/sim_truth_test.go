@@ -16,7 +16,7 @@ import (
 type simTruth struct {
 	head      *format.Head // nil: none yet
 	live      map[string]uint64
-	manifests map[format.Nonce]*format.Manifest
+	manifests map[format.Nonce]format.Contents
 	saves     map[string]*simSave
 	tags      uint32 // that mark pages, given out so far
 	newest    simParts
@@ -243,18 +243,18 @@ func (w *simWorld) needs(x *simWrite) error {
 	return nil
 }
 
-func (w *simWorld) manifestOf(r *format.Retained) (*format.Manifest, error) {
+func (w *simWorld) manifestOf(r *format.Retained) (format.Contents, error) {
 	n := format.Nonce(r.ManifestNonce)
-	if m := w.truth.manifests[n]; m != nil {
+	if m, ok := w.truth.manifests[n]; ok {
 		return m, nil
 	}
 	b, _, err := w.mem.Get(context.Background(), format.ManifestKey(simJob, r.Id, r.ManifestNonce), 1<<20)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint %d: %w", r.Id.Checkpoint, err)
+		return format.Contents{}, fmt.Errorf("checkpoint %d: %w", r.Id.Checkpoint, err)
 	}
-	m, err := format.DecodeManifest(b, nil)
+	m, err := format.DecodeManifest(b, nil, format.NewPartList(nil))
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint %d: %w", r.Id.Checkpoint, err)
+		return format.Contents{}, fmt.Errorf("checkpoint %d: %w", r.Id.Checkpoint, err)
 	}
 	w.truth.manifests[n] = m
 	return m, nil

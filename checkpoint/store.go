@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"gocloud.dev/blob"
 
 	"github.com/tidemark-go/tidemark/internal/format"
@@ -86,7 +85,7 @@ type Store struct {
 	workers   *workers
 	codec     format.Codec
 	keyring   *keyring
-	manifests *lru.Cache[format.Hash, *format.Manifest]
+	manifests *manifestCache
 	tables    *tableCache
 
 	mu       sync.Mutex
@@ -142,16 +141,16 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if o.HeadInterval == 0 {
 		o.HeadInterval = s.Traits().RewriteInterval
 	}
-	manifests, err := lru.New[format.Hash, *format.Manifest](cachedManifests)
-	if err != nil {
-		return nil, err
-	}
 	codec, ok := codecs[o.Compression]
 	if !ok {
 		return nil, &Error{Kind: ErrInvalid, Op: "open", Err: fmt.Errorf("unknown compression %q", o.Compression), Hint: "use none, snappy or zstd"}
 	}
 	share := divide(o.MemoryBudget, runtime.GOMAXPROCS(0))
 	tables, err := newTableCache(int64(share.tables))
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := newManifestCache(cachedManifests, share.tables)
 	if err != nil {
 		return nil, err
 	}

@@ -195,7 +195,7 @@ func (v *verifier) settle(ctx context.Context, h *format.Head) error {
 // loaded is a checkpoint whose manifest is whole.
 type loaded struct {
 	*Checkpoint
-	m *format.Manifest
+	m format.Contents
 }
 
 // manifests reads each manifest from the store, past the cache, and collects what it needs.
@@ -204,11 +204,7 @@ func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*fo
 	for _, r := range retained {
 		c := &Checkpoint{job: v.job, retained: r, info: v.job.info(h, r)}
 		v.report.Checkpoints++
-		b, err := c.readManifest(ctx)
-		var m *format.Manifest
-		if err == nil {
-			m, err = c.decodeManifest(ctx, b)
-		}
+		m, err := c.storedManifest(ctx)
 		switch {
 		case objstore.KindOf(err) == objstore.KindNotFound:
 			v.problem(Problem{Kind: "missing", Checkpoint: r.Id.Checkpoint, Object: c.manifestKey(), Detail: "the manifest does not exist"})
@@ -222,16 +218,27 @@ func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*fo
 			return nil, err
 		}
 		v.report.CheckedObjects++
-		v.report.CheckedBytes += int64(len(b))
+		v.report.CheckedBytes += int64(r.ManifestSize)
 		for _, o := range m.Objects {
 			v.expect(c, o)
 		}
-		for _, p := range m.Parts {
+		for _, p := range m.Parts.All() {
 			v.progress.Total.Add(int64(p.Size))
 		}
 		out = append(out, loaded{c, m})
 	}
 	return out, nil
+}
+
+// storedManifest reads the manifest past the cache.
+func (c *Checkpoint) storedManifest(ctx context.Context) (format.Contents, error) {
+	loan := c.job.store.buffers.loan()
+	defer loan.end()
+	b, err := c.readManifest(ctx, loan)
+	if err != nil {
+		return format.Contents{}, err
+	}
+	return c.decodeManifest(ctx, b)
 }
 
 // expect notes an object that has to exist beside the retained manifests, which are checked whole anyway.

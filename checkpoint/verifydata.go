@@ -13,8 +13,8 @@ import (
 // data reads every chunk of a checkpoint that was not read before for another one.
 func (v *verifier) data(ctx context.Context, c loaded) error {
 	var batch []want
-	for _, p := range c.m.Parts {
-		t := &target{part: p}
+	for _, p := range c.m.Parts.All() {
+		t := &target{part: string(p.Name)}
 		for i, s := range p.Segments {
 			length := format.SegmentLength(p, i)
 			v.progress.Bytes.Add(int64(length))
@@ -62,7 +62,7 @@ func (v *verifier) damage(err error, kind string, c loaded, part string) bool {
 
 // blame names the parts of a checkpoint that need a bad chunk, whoever it was read for.
 func (v *verifier) blame(ctx context.Context, c loaded) error {
-	for _, p := range c.m.Parts {
+	for _, p := range c.m.Parts.All() {
 		named := map[uint32]bool{} // by object
 		for i, s := range p.Segments {
 			table, packs, err := c.table(ctx, c.m, s, format.SegmentLength(p, i))

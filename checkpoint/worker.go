@@ -209,7 +209,10 @@ func (w *Worker) handle(writer *Writer) ([]byte, error) {
 	}
 	h := &format.Handle{
 		Job: m.Job, Id: m.Id, Fence: writer.fence, Writer: w.name, Incarnation: w.incarnation,
-		Objects: m.Objects, Parts: m.Parts, Metadata: m.Metadata, Stats: writer.stats(m),
+		Objects: m.Objects, Metadata: m.Metadata, Stats: writer.stats(),
+	}
+	for i := range m.Parts.Len() {
+		h.Parts = append(h.Parts, m.Parts.At(i))
 	}
 	if b := writer.base; b != nil {
 		h.Base, h.BaseManifest = b.retained.Id, b.retained.ManifestNonce

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,8 +38,7 @@ type Writer struct {
 	pageKey [format.PageKeySize]byte // of the page hashes in new tables
 
 	mu       sync.Mutex
-	parts    map[string]*format.Part // nil: being saved
-	names    []string                // of parts, as they were begun: a walk gives them in order
+	parts    partSet
 	metadata map[string][]byte
 	handles  map[string]*taken // by worker
 	done     bool
@@ -53,7 +51,7 @@ func now() time.Time { return time.Now() }
 func newWriter(ctx context.Context, j *Job, id *format.CheckpointID, fence []byte, key *format.DataKey, opts BeginOptions) *Writer {
 	w := &Writer{
 		job: j, id: id, fence: fence, key: key, name: mainWriter, embeds: true, opts: opts, ended: func() {}, started: now(),
-		parts: map[string]*format.Part{}, metadata: map[string][]byte{}, handles: map[string]*taken{},
+		parts: newPartSet(), metadata: map[string][]byte{}, handles: map[string]*taken{},
 	}
 	if w.opts.Progress == nil {
 		w.opts.Progress = new(Progress)
@@ -85,19 +83,21 @@ func (w *Writer) reserve(name string) error {
 	if w.done {
 		return w.fail(ErrInvalid, name, errors.New("the save has ended"), "")
 	}
-	if _, ok := w.parts[name]; ok {
+	if !w.parts.begin(name) {
 		return w.fail(ErrInvalid, name, errors.New("there is a part of this name already"), "give each part its own name")
 	}
-	w.parts[name] = nil
-	w.names = append(w.names, name)
 	return nil
 }
 
-func (w *Writer) keep(p *format.Part) {
+// keep takes a part that was saved to its end, and may not change any more but for the places of its tables.
+func (w *Writer) keep(p *format.Part) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.parts[string(p.Name)] = p
+	if err := w.parts.end(p, w.packs.placed); err != nil {
+		return w.fail(ErrInvalid, string(p.Name), err, "")
+	}
 	w.opts.Progress.Parts.Add(1)
+	return nil
 }
 
 func (w *Writer) fail(kind error, part string, err error, hint string) error {
@@ -138,8 +138,15 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	if m.Parts.Held() > lendFrom { // it needs the memory that those packs are in
+		if err := w.packs.wait(w.ctx); err != nil {
+			return Info{}, err
+		}
+	}
 	nonce := newNonce()
-	body, err := format.EncodeManifest(m, embedded, w.job.store.keyring.sealing(w.key, nonce, m.Objects))
+	loan := w.job.store.buffers.loan()
+	defer loan.end()
+	body, err := format.EncodeManifest(m, embedded, w.job.store.keyring.sealing(w.key, nonce, m.Objects), loan.take)
 	if err != nil {
 		return Info{}, err
 	}
@@ -157,16 +164,16 @@ func (w *Writer) commitSteps(ctx context.Context) (Info, error) {
 	hash := format.Sum(body)
 	info, err := w.commit(ctx, &format.Retained{
 		Id: w.id, ManifestNonce: nonce, ManifestSize: uint64(len(body)), ManifestCrc32C: sum, ManifestHash: hash[:],
-		CommittedAtNs: now().UnixNano(), Stats: w.stats(m),
+		CommittedAtNs: now().UnixNano(), Stats: w.stats(),
 	}, body)
 	if err != nil {
 		return Info{}, err
 	}
 	info.Requests = w.requests() // now with the commit's own
-	w.job.store.manifests.Add(hash, m)
-	if w.base != nil { // the next save is compared with this one
+	if w.base != nil {           // the next save is compared with this one
 		w.job.store.manifests.Remove(format.Hash(w.base.retained.ManifestHash))
 	}
+	w.job.store.manifests.add(hash, m)
 	w.job.store.opts.Logger.InfoContext(ctx, "checkpoint committed", "job", info.Job, "checkpoint", info.Checkpoint, "bytes", info.Bytes,
 		"new_bytes", info.NewBytes, "stored_bytes", info.StoredBytes, "duration", info.Duration)
 	return info, nil
@@ -194,7 +201,7 @@ func (w *Writer) Abort() error {
 }
 
 // manifest collects what was saved.
-func (w *Writer) manifest() (*format.Manifest, error) {
+func (w *Writer) manifest() (format.Contents, error) {
 	m := &format.Manifest{Job: w.job.name, Id: w.id, CreatedAtNs: w.started.UnixNano(), Objects: w.packs.objects()}
 	for _, b := range w.bases() {
 		if m.Base == nil || m.Base.Checkpoint < b.retained.Id.Checkpoint {
@@ -203,40 +210,34 @@ func (w *Writer) manifest() (*format.Manifest, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m.Parts = make([]*format.Part, 0, len(w.names))
-	for _, name := range w.names {
-		p := w.parts[name]
-		if p == nil {
-			return nil, w.fail(ErrInvalid, name, errors.New("the part was not saved to its end"), "commit only when every Add succeeded")
-		}
-		m.Parts = append(m.Parts, p)
+	if name, ok := w.parts.unfinished(); ok {
+		return format.Contents{}, w.fail(ErrInvalid, name, errors.New("the part was not saved to its end"), "commit only when every Add succeeded")
 	}
-	slices.SortFunc(m.Parts, func(a, b *format.Part) int { return bytes.Compare(a.Name, b.Name) })
+	parts, err := w.parts.finish()
+	if err != nil {
+		return format.Contents{}, w.fail(ErrInvalid, "", err, "")
+	}
 	size := 0
 	for k, v := range w.metadata {
 		size += len(k) + len(v)
 		m.Metadata = append(m.Metadata, &format.Entry{Key: k, Value: v})
 	}
 	if size > maxMetadata {
-		return nil, w.fail(ErrInvalid, "", fmt.Errorf("%d bytes of metadata, at most %d are allowed", size, maxMetadata), "save large values as parts")
+		return format.Contents{}, w.fail(ErrInvalid, "", fmt.Errorf("%d bytes of metadata, at most %d are allowed", size, maxMetadata), "save large values as parts")
 	}
 	slices.SortFunc(m.Metadata, func(a, b *format.Entry) int { return strings.Compare(a.Key, b.Key) })
-	return m, nil
+	return format.Contents{Manifest: m, Parts: parts}, nil
 }
 
-func (w *Writer) stats(m *format.Manifest) *format.Stats {
+func (w *Writer) stats() *format.Stats {
 	r := w.requests()
 	s := &format.Stats{
-		Parts: uint64(len(m.Parts)), StoredBytes: uint64(w.packs.stored.Load()), DurationNs: int64(now().Sub(w.started)),
+		StoredBytes: uint64(w.packs.stored.Load()), DurationNs: int64(now().Sub(w.started)),
 		Puts: uint64(r.Put), Gets: uint64(r.Get), Lists: uint64(r.List), Deletes: uint64(r.Delete), Heads: uint64(r.Head),
-	}
-	for _, p := range m.Parts {
-		s.Bytes += p.Size
-		s.NewBytes += p.NewBytes
-		s.MovedBytes += p.MovedBytes
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	s.Parts, s.Bytes, s.NewBytes, s.MovedBytes = uint64(w.parts.len()), w.parts.size, w.parts.new, w.parts.moved
 	for _, t := range w.handles {
 		s.StoredBytes += t.stats.StoredBytes
 	}

@@ -60,7 +60,7 @@ func TestGoldenStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := format.DecodeManifest(golden("manifest-stored"), nil)
+	m, err := format.DecodeManifest(golden("manifest-stored"), nil, format.NewPartList(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestGoldenStore(t *testing.T) {
 		}
 	}
 	list, err := python(t, "", "file://"+dir, "list", "orders")
-	if err != nil || strings.Count(string(list), "\n") != len(m.Parts) || !strings.Contains(string(list), "2 200 640 state/db\n") {
+	if err != nil || strings.Count(string(list), "\n") != m.Parts.Len() || !strings.Contains(string(list), "2 200 640 state/db\n") {
 		t.Errorf("list says %q, %v", list, err)
 	}
 	damaged := golden("pack-delta")
@@ -308,11 +308,11 @@ func deltas(t *testing.T, dir string) (n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := format.DecodeManifest(b, nil)
+	m, err := format.DecodeManifest(b, nil, format.NewPartList(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range m.Parts {
+	for _, p := range m.Parts.All() {
 		for _, s := range p.Segments {
 			if s.Delta != nil {
 				n++

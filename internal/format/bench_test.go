@@ -99,12 +99,12 @@ func BenchmarkManifest(b *testing.B) {
 		m.Parts = append(m.Parts, &Part{Name: fmt.Appendf(nil, "state/%06d", i), Kind: Part_FILE, Size: 4096, Mode: 0o644, ModifiedNs: 1 << 60, Method: Part_FULL, NewBytes: 4096,
 			SegmentSize: 16 << 20, Chunks: 1, Segments: []*Segment{{Where: &Segment_Inline{Inline: t}}}})
 	}
-	o := must(EncodeManifest(m, nil, nil))(b)
+	o := must(encodeWhole(m, nil, nil))(b)
 	b.Run("encode", func(b *testing.B) {
 		b.SetBytes(int64(len(o)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := EncodeManifest(m, nil, nil); err != nil {
+			if _, err := encodeWhole(m, nil, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -113,7 +113,7 @@ func BenchmarkManifest(b *testing.B) {
 		b.SetBytes(int64(len(o)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := DecodeManifest(o, nil); err != nil {
+			if _, err := decodeWhole(o, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

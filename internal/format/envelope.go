@@ -40,26 +40,54 @@ func appendHeader(b []byte, k Kind, flags byte, bodyLen int) []byte {
 	return binary.LittleEndian.AppendUint32(b, uint32(bodyLen))
 }
 
-// envelope wraps a message and an optional tail: header, body, tail, CRC32C of everything before. With s the body is sealed; the tail stays as it is.
+// envelope wraps a message.
 func envelope(k Kind, body, tail []byte, s *Sealing, refers []byte) ([]byte, error) {
-	prelude, err := s.prelude(refers)
+	e := enveloped{kind: k, size: len(body), tail: tail, sealing: s, refers: refers}
+	e.body = func(b []byte) ([]byte, error) { return append(b, body...), nil }
+	return e.encode()
+}
+
+// enveloped is an object to be made: header, body, tail, CRC32C of everything before.
+type enveloped struct {
+	kind    Kind
+	size    int                            // of the body
+	body    func(b []byte) ([]byte, error) // appends it
+	tail    []byte
+	sealing *Sealing // with it the body is sealed; the tail stays as it is
+	refers  []byte   // of the prelude
+	memory  func(n int) []byte
+}
+
+func (e *enveloped) encode() ([]byte, error) {
+	s := e.sealing
+	prelude, err := s.prelude(e.refers)
 	if err != nil {
 		return nil, err
 	}
-	n := len(body)
+	n := e.size
 	if s != nil {
 		n += lengthSize + len(prelude) + tagSize
 	}
-	b := make([]byte, 0, headerSize+n+len(tail)+crcSize)
+	b := space(e.memory, headerSize+n+len(e.tail)+crcSize)
 	if s == nil {
-		b = append(appendHeader(b, k, 0, n), body...)
+		b, err = e.body(appendHeader(b, e.kind, 0, n))
 	} else {
-		b = appendHeader(b, k, flagSealed, n)
+		b = appendHeader(b, e.kind, flagSealed, n)
 		b = append(binary.LittleEndian.AppendUint32(b, uint32(len(prelude))), prelude...)
-		b = s.Key.derive(k, s.Nonce[:]).aead.Seal(b, zeroNonce[:], body, b)
+		start := len(b)
+		b, err = e.body(b)
+		b = s.Key.derive(e.kind, s.Nonce[:]).aead.Seal(b[:start], zeroNonce[:], b[start:], b[:start]) // in its place
 	}
-	b = append(b, tail...)
-	return binary.LittleEndian.AppendUint32(b, CRC32C(b)), nil
+	b = append(b, e.tail...)
+	return binary.LittleEndian.AppendUint32(b, CRC32C(b)), err
+}
+
+// space is room for n bytes, empty.
+func space(memory func(n int) []byte, n int) []byte {
+	if memory == nil {
+		return make([]byte, 0, n)
+	}
+	return memory(n)[:0]
 }
 
 // opened is what an envelope holds.

@@ -14,7 +14,7 @@ func TestEnvelopeErrors(t *testing.T) {
 		whole  []byte
 	}{
 		"head":     {func(b []byte) error { _, err := DecodeHead(b); return err }, golden(t, "head")},
-		"manifest": {func(b []byte) error { _, err := DecodeManifest(b, nil); return err }, golden(t, "manifest-embedded")},
+		"manifest": {func(b []byte) error { _, err := decodeWhole(b, nil); return err }, golden(t, "manifest-embedded")},
 		"pack":     {func(b []byte) error { _, _, err := DecodePack(b, nil); return err }, golden(t, "pack")},
 	}
 	for name, d := range decoders {
@@ -46,7 +46,7 @@ func TestEnvelopeErrors(t *testing.T) {
 		_, err := DecodeHead(golden(t, name))
 		wantOne(t, err, ErrCorrupt, "where 'H' belongs")
 	}
-	_, err := DecodeManifest(golden(t, "head"), nil)
+	_, err := decodeWhole(golden(t, "head"), nil)
 	wantOne(t, err, ErrCorrupt, "where 'M' belongs")
 }
 

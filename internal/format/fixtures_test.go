@@ -42,7 +42,7 @@ func goldenHead() *Head {
 func goldenFullHead(t testing.TB) *Head {
 	h := goldenHead()
 	h.Key = goldenKey().Wrapped()
-	h.LastBody = must(EncodeManifest(goldenStored(t), nil, nil))(t)
+	h.LastBody = must(encodeWhole(goldenStored(t), nil, nil))(t)
 	body := Sum(h.LastBody)
 	h.Retained[1].ManifestSize, h.Retained[1].ManifestCrc32C, h.Retained[1].ManifestHash = uint64(len(h.LastBody)), CRC32C(h.LastBody), body[:]
 	h.Retained[1].Stats = &Stats{Parts: 1, Bytes: 2, NewBytes: 3, StoredBytes: 4, DurationNs: 5, Puts: 6, Gets: 7, Lists: 8, Deletes: 9, Heads: 10,

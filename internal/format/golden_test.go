@@ -57,19 +57,19 @@ var goldens = map[string]struct {
 		func(b []byte) error { _, err := DecodeHead(b); return err },
 	},
 	"manifest-embedded": {
-		func(t testing.TB) []byte { m, pack := goldenEmbedded(t); return must(EncodeManifest(m, pack, nil))(t) },
-		func(b []byte) error { _, err := DecodeManifest(b, nil); return err },
+		func(t testing.TB) []byte { m, pack := goldenEmbedded(t); return must(encodeWhole(m, pack, nil))(t) },
+		func(b []byte) error { _, err := decodeWhole(b, nil); return err },
 	},
 	"manifest-sealed": {
 		func(t testing.TB) []byte {
 			m, pack := goldenSealed(t)
-			return must(EncodeManifest(m, pack, goldenSealing()))(t)
+			return must(encodeWhole(m, pack, goldenSealing()))(t)
 		},
-		func(b []byte) error { _, err := DecodeManifest(b, goldenRing()); return err },
+		func(b []byte) error { _, err := decodeWhole(b, goldenRing()); return err },
 	},
 	"manifest-stored": {
-		func(t testing.TB) []byte { return must(EncodeManifest(goldenStored(t), nil, nil))(t) },
-		func(b []byte) error { _, err := DecodeManifest(b, nil); return err },
+		func(t testing.TB) []byte { return must(encodeWhole(goldenStored(t), nil, nil))(t) },
+		func(b []byte) error { _, err := decodeWhole(b, nil); return err },
 	},
 	"pack": {
 		func(t testing.TB) []byte { pack, _, _ := goldenPack(t, nil); return pack },
@@ -153,11 +153,11 @@ func TestGoldenMeaning(t *testing.T) {
 	equal(must(DecodeAssignment(golden(t, "assignment")))(t), goldenAssignment())
 	equal(must(DecodeHandle(golden(t, "handle"), nil))(t), goldenHandle())
 	equal(must(DecodeHandle(golden(t, "handle-sealed"), goldenRing()))(t), goldenHandle())
-	equal(must(DecodeManifest(golden(t, "manifest-stored"), nil))(t), goldenStored(t))
+	equal(must(decodeWhole(golden(t, "manifest-stored"), nil))(t), goldenStored(t))
 	embedded, _ := goldenEmbedded(t)
-	equal(must(DecodeManifest(golden(t, "manifest-embedded"), nil))(t), embedded)
+	equal(must(decodeWhole(golden(t, "manifest-embedded"), nil))(t), embedded)
 	sealed, _ := goldenSealed(t)
-	equal(must(DecodeManifest(golden(t, "manifest-sealed"), goldenRing()))(t), sealed)
+	equal(must(decodeWhole(golden(t, "manifest-sealed"), goldenRing()))(t), sealed)
 }
 
 // TestGoldenContent goes the way of a reader, from a manifest to the bytes of a part, as docs/format.md describes it.
@@ -166,7 +166,7 @@ func TestGoldenContent(t *testing.T) {
 
 	for name, keys := range map[string]Keyring{"manifest-embedded": nil, "manifest-sealed": goldenRing()} {
 		b := golden(t, name)
-		m := must(DecodeManifest(b, keys))(t)
+		m := must(decodeWhole(b, keys))(t)
 		key, at := ObjectKey(m.Job, m.Objects[0], m.Id, nonce(1), uint64(len(b)))
 		if key != ManifestKey("orders", m.Id, nonce(1)) {
 			t.Errorf("the embedded pack is in %s", key)
@@ -177,7 +177,7 @@ func TestGoldenContent(t *testing.T) {
 		}
 	}
 
-	m, packs := must(DecodeManifest(golden(t, "manifest-stored"), nil))(t), [][]byte{golden(t, "pack"), golden(t, "pack-delta")}
+	m, packs := must(decodeWhole(golden(t, "manifest-stored"), nil))(t), [][]byte{golden(t, "pack"), golden(t, "pack-delta")}
 	s := m.Parts[inDB].Segments[0]
 	content := func(l *Location) []byte {
 		return must(DecodeFrame(nil, packs[l.Object][l.Offset:][:l.Stored], l.Chunk(), nil))(t)

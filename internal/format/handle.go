@@ -65,5 +65,8 @@ func checkHandle(h *Handle, sealed *Sealed) error {
 		}
 	}
 	m := &Manifest{Job: h.Job, Id: h.Id, Base: h.Base, Objects: h.Objects, Parts: h.Parts, Metadata: h.Metadata}
-	return checkManifest(m, nil, sealed)
+	if err := checkManifest(m, nil, sealed); err != nil {
+		return err
+	}
+	return checkParts(m)
 }

@@ -146,7 +146,7 @@ func TestHandleRules(t *testing.T) {
 		{"no job", func(h *Handle) { h.Job = "" }, "needs a name"},
 		{"a sealed pack", func(h *Handle) { h.Objects[0].DataKey = nonce(0xe1) }, "is sealed with data key"},
 		{"parts in disorder", func(h *Handle) { h.Parts = append(h.Parts, h.Parts[0]) }, "out of order"},
-		{"a chunk of no pack", func(h *Handle) { h.Parts[0].Segments[0].GetInline().ChunkPack[0] = 2 }, "in pack 2 of 2"},
+		{"a chunk of no pack", func(h *Handle) { h.Parts[0].Segments[0].GetInline().ChunkPack[0] = 2 }, "object 2 of 2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := goldenHandle()

@@ -4,55 +4,182 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // minManifest is less than any manifest has.
 const minManifest = headerSize + 1 + crcSize
 
-// EncodeManifest makes a manifest object. pack, if not empty, is the one pack of a small checkpoint, which one of m.Objects describes as
-// embedded here: it becomes the object's tail. The manifest is sealed if s is given; the pack has to be so already.
-func EncodeManifest(m *Manifest, pack []byte, s *Sealing) ([]byte, error) {
-	if err := checkManifest(m, pack, s.message()); err != nil {
-		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
-	}
-	body, err := marshal(nil, m, manifestShape())
+// fieldParts is the number of Manifest.parts.
+const fieldParts = 5
+
+// Contents is a manifest whose parts stay encoded until they are asked for.
+type Contents struct {
+	*Manifest // without parts
+	Parts     *PartList
+}
+
+// EncodeManifest makes a manifest object, in the space that memory gives; nil: in the heap. pack, if not empty, is the one pack of a small checkpoint, which one of
+// m.Objects describes as embedded here: it becomes the object's tail. The manifest is sealed if s is given; the pack has to be so already.
+func EncodeManifest(m Contents, pack []byte, s *Sealing, memory func(n int) []byte) ([]byte, error) {
+	b, err := encodeManifest(m, pack, s, memory)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
-	}
-	var others []byte
-	if s != nil {
-		others = refers(m)
-	}
-	b, err := envelope(KindManifest, body, pack, s, others)
-	if err != nil {
-		return nil, fmt.Errorf("encode manifest: %w: %w", ErrInvalid, err)
-	}
-	if len(b) > MaxManifest {
-		return nil, fmt.Errorf("encode manifest: %w: %d bytes, more than the %d that a manifest may have; save fewer parts", ErrInvalid, len(b), MaxManifest)
 	}
 	return b, nil
 }
 
-// DecodeManifest reads and checks a manifest object. WrappedKeys says which keys it needs; none if it is not sealed.
-func DecodeManifest(b []byte, keys Keyring) (*Manifest, error) {
-	o, err := open(KindManifest, b, MaxManifest, keys)
+func encodeManifest(m Contents, pack []byte, s *Sealing, memory func(n int) []byte) ([]byte, error) {
+	if err := checkManifest(m.Manifest, pack, s.message()); err != nil {
+		return nil, err
+	}
+	if err := m.Parts.checkFor(m.Manifest); err != nil {
+		return nil, err
+	}
+	// Parts lie between what has smaller numbers and what has larger ones, as in every message that protobuf encodes.
+	before, err := marshal(nil, &Manifest{Job: m.Job, Id: m.Id, Base: m.Base, Objects: m.Objects}, manifestShape())
 	if err != nil {
 		return nil, err
 	}
-	m := new(Manifest)
-	if err := unmarshal(o.body, m, manifestShape()); err != nil {
-		return nil, corrupt("manifest", err)
+	after, err := marshal(nil, &Manifest{Metadata: m.Metadata, CreatedAtNs: m.CreatedAtNs}, manifestShape())
+	if err != nil {
+		return nil, err
 	}
-	if err := checkManifest(m, o.tail, o.sealed); err != nil {
-		return nil, corrupt("manifest", err)
+	e := enveloped{kind: KindManifest, size: len(before) + m.Parts.size + len(after), tail: pack, sealing: s, memory: memory}
+	if e.size > MaxManifest {
+		return nil, tooManyParts(e.size)
+	}
+	if s != nil {
+		e.refers = refers(m.Manifest)
+	}
+	e.body = func(b []byte) ([]byte, error) {
+		start := len(b)
+		b = append(m.Parts.appendTo(append(b, before...), fieldParts), after...)
+		return b, manifestShape().check(b[start:])
+	}
+	b, err := e.encode()
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxManifest {
+		return nil, tooManyParts(len(b))
+	}
+	return b, nil
+}
+
+func tooManyParts(size int) error {
+	return fmt.Errorf("%d bytes, more than the %d that a manifest may have; save fewer parts", size, MaxManifest)
+}
+
+// checkFor states what the parts of m satisfy, as far as Append has not checked it.
+func (l *PartList) checkFor(m *Manifest) error {
+	if l.relative != nil && m.Base == nil {
+		return fmt.Errorf("part %q: method without a base", l.relative)
+	}
+	for object, end := range l.ends {
+		if uint64(object) >= uint64(len(m.Objects)) {
+			return fmt.Errorf("object %d of %d", object, len(m.Objects))
+		}
+		if size := m.Objects[object].Size; end > size-packTrailerSize {
+			return fmt.Errorf("frame up to %d in a pack of %d", end, size)
+		}
+	}
+	var order partOrder
+	for r, in := range l.records(false) {
+		if err := order.next(slices.Clone(r.name(in)), kindOf(r.encoded(in))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DecodeManifest reads and checks a manifest object. WrappedKeys says which keys it needs; none if it is not sealed. The parts go to list, which is empty.
+func DecodeManifest(b []byte, keys Keyring, list *PartList) (Contents, error) {
+	o, err := open(KindManifest, b, MaxManifest, keys)
+	if err != nil {
+		return Contents{}, err
+	}
+	m, err := decodeContents(o, list)
+	if err != nil {
+		return Contents{}, corrupt("manifest", err)
 	}
 	if o.sealed != nil && !bytes.Equal(o.sealed.Refers, refers(m)) {
-		return nil, fmt.Errorf("%w: manifest and prelude disagree about what it refers to", ErrCorrupt)
+		return Contents{}, fmt.Errorf("%w: manifest and prelude disagree about what it refers to", ErrCorrupt)
 	}
+	return Contents{m, list}, nil
+}
+
+func decodeContents(o opened, l *PartList) (*Manifest, error) {
+	if err := manifestShape().check(o.body); err != nil {
+		return nil, err
+	}
+	m := new(Manifest)
+	if err := proto.Unmarshal(withoutParts(o.body), m); err != nil {
+		return nil, err
+	}
+	if err := checkManifest(m, o.tail, o.sealed); err != nil {
+		return nil, err
+	}
+	var order partOrder
+	var room partSpace
+	for encoded := range encodedParts(o.body) {
+		p, err := room.decode(encoded)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkPart(p); err != nil {
+			return nil, err
+		}
+		if err := order.next(p.Name, p.Kind); err != nil {
+			return nil, err
+		}
+		if err := checkRefers(m, p); err != nil {
+			return nil, err
+		}
+		l.add(encoded, l.measure(p))
+		if len(l.fresh) >= partBlock {
+			l.seal(0)
+		}
+	}
+	l.settle()
 	return m, nil
 }
 
-// checkManifest states what every manifest satisfies. sealed is its prelude, nil if it is in the clear.
+// withoutParts is the fields of an encoded manifest that are no parts. It has passed the walk.
+func withoutParts(body []byte) (rest []byte) {
+	for len(body) > 0 {
+		field, kind, n := protowire.ConsumeTag(body)
+		n += protowire.ConsumeFieldValue(field, kind, body[n:])
+		if field != fieldParts {
+			rest = append(rest, body[:n]...)
+		}
+		body = body[n:]
+	}
+	return rest
+}
+
+// encodedParts yields the parts of an encoded manifest.
+func encodedParts(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(body) > 0 {
+			field, kind, n := protowire.ConsumeTag(body)
+			body = body[n:]
+			n = protowire.ConsumeFieldValue(field, kind, body)
+			if field == fieldParts {
+				if part, _ := protowire.ConsumeBytes(body); !yield(part) {
+					return
+				}
+			}
+			body = body[n:]
+		}
+	}
+}
+
+// checkManifest states what every manifest satisfies, but for its parts. sealed is its prelude, nil if it is in the clear.
 func checkManifest(m *Manifest, tail []byte, sealed *Sealed) error {
 	if err := CheckJobName(m.Job); err != nil {
 		return err
@@ -69,9 +196,6 @@ func checkManifest(m *Manifest, tail []byte, sealed *Sealed) error {
 		return err
 	}
 	if err := checkTail(self, tail); err != nil {
-		return err
-	}
-	if err := checkParts(m); err != nil {
 		return err
 	}
 	for i, e := range m.Metadata {

@@ -20,9 +20,9 @@ func checkManifestRules(t *testing.T, m func() (*Manifest, []byte), rules []mani
 		t.Run(tt.name, func(t *testing.T) {
 			m, tail := m()
 			tt.change(m)
-			_, err := EncodeManifest(m, tail, nil)
+			_, err := encodeWhole(m, tail, nil)
 			wantOne(t, err, ErrInvalid, tt.says)
-			_, err = DecodeManifest(seal(KindManifest, raw(t, m), tail), nil)
+			_, err = decodeWhole(seal(KindManifest, raw(t, m), tail), nil)
 			wantOne(t, err, ErrCorrupt, tt.says)
 		})
 	}

@@ -7,38 +7,62 @@ import (
 	"strings"
 )
 
-// checkParts checks each part, their order, and that all of them can exist in one directory.
+// partOrder checks that parts come in the order of their names, and that all of them can exist in one directory.
+type partOrder struct {
+	before []byte
+	above  [][]byte // parts without entries of their own whose names the current one starts with, shortest first
+}
+
+// next takes the next part, whose name it keeps.
+func (o *partOrder) next(name []byte, kind Part_Kind) error {
+	if o.before != nil && bytes.Compare(o.before, name) >= 0 {
+		return fmt.Errorf("parts %q and %q out of order", o.before, name)
+	}
+	for len(o.above) > 0 && !bytes.HasPrefix(name, o.above[len(o.above)-1]) {
+		o.above = o.above[:len(o.above)-1]
+	}
+	for _, a := range o.above {
+		if name[len(a)] == '/' {
+			return fmt.Errorf("part %q lies below part %q, which is no directory", name, a)
+		}
+	}
+	if kind != Part_DIRECTORY {
+		o.above = append(o.above, name)
+	}
+	o.before = name
+	return nil
+}
+
+// checkParts checks each part of a message that has them decoded, their order and what they refer to.
 func checkParts(m *Manifest) error {
-	var before []byte
-	var above [][]byte // parts without entries of their own whose names the current one starts with, shortest first
-	for i, p := range m.Parts {
-		if err := CheckPartName(string(p.Name)); err != nil {
+	var order partOrder
+	for _, p := range m.Parts {
+		if err := checkPart(p); err != nil {
 			return err
 		}
-		if i > 0 && bytes.Compare(before, p.Name) >= 0 {
-			return fmt.Errorf("parts %q and %q out of order", before, p.Name)
+		if err := order.next(p.Name, p.Kind); err != nil {
+			return err
 		}
-		for len(above) > 0 && !bytes.HasPrefix(p.Name, above[len(above)-1]) {
-			above = above[:len(above)-1]
+		if err := checkRefers(m, p); err != nil {
+			return err
 		}
-		for _, a := range above {
-			if p.Name[len(a)] == '/' {
-				return fmt.Errorf("part %q lies below part %q, which is no directory", p.Name, a)
-			}
-		}
-		if p.Kind != Part_DIRECTORY {
-			above = append(above, p.Name)
-		}
-		if err := checkPart(m, p); err != nil {
-			return fmt.Errorf("part %q: %w", p.Name, err)
-		}
-		before = p.Name
 	}
 	return nil
 }
 
-func checkPart(m *Manifest, p *Part) error {
-	if err := checkMethod(m, p); err != nil {
+// checkPart checks what a part satisfies by itself.
+func checkPart(p *Part) error {
+	if err := CheckPartName(string(p.Name)); err != nil {
+		return err
+	}
+	if err := checkContent(p); err != nil {
+		return fmt.Errorf("part %q: %w", p.Name, err)
+	}
+	return nil
+}
+
+func checkContent(p *Part) error {
+	if err := checkMethod(p); err != nil {
 		return err
 	}
 	if p.Mode > 0o777 {
@@ -58,15 +82,70 @@ func checkPart(m *Manifest, p *Part) error {
 	if len(p.LinkTarget) != 0 {
 		return errors.New("a link target, and not a link")
 	}
-	return checkSegments(m, p)
+	return checkSegments(p)
 }
 
-func checkMethod(m *Manifest, p *Part) error {
+// checkRefers holds a part that checkPart has passed against what its manifest has.
+func checkRefers(m *Manifest, p *Part) error {
+	if p.needsBase() && m.Base == nil {
+		return fmt.Errorf("part %q: method %s without a base", p.Name, p.Method)
+	}
+	err := eachPlace(p, func(object uint32, offset uint64, stored uint32) error {
+		if uint64(object) >= uint64(len(m.Objects)) {
+			return fmt.Errorf("object %d of %d", object, len(m.Objects))
+		}
+		return checkPlace(m.Objects[object], offset, stored)
+	})
+	if err != nil {
+		return fmt.Errorf("part %q: %w", p.Name, err)
+	}
+	return nil
+}
+
+// needsBase reports whether the part was compared with one.
+func (p *Part) needsBase() bool { return p.Method != Part_FULL && p.Method != Part_CONTENT }
+
+// eachPlace calls f with every frame that a part refers to, and with every object of which it only says that it is used: as an empty frame.
+func eachPlace(p *Part, f func(object uint32, offset uint64, stored uint32) error) error {
+	for i, s := range p.Segments {
+		if err := eachPlaceOf(s, f); err != nil {
+			return fmt.Errorf("segment %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func eachPlaceOf(s *Segment, f func(object uint32, offset uint64, stored uint32) error) error {
+	if t := s.GetInline(); t != nil {
+		for i, pack := range t.ChunkPack {
+			if err := f(pack, t.ChunkOffset[i], t.ChunkStored[i]); err != nil {
+				return fmt.Errorf("chunk %d: %w", i, err)
+			}
+		}
+		return nil
+	}
+	if l := s.GetStored(); l != nil {
+		if err := f(l.Object, l.Offset, l.Stored); err != nil {
+			return err
+		}
+	}
+	if l := s.Delta; l != nil {
+		if err := f(l.Object, l.Offset, l.Stored); err != nil {
+			return fmt.Errorf("delta: %w", err)
+		}
+	}
+	for _, o := range s.Objects {
+		if err := f(o, headerSize, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkMethod(p *Part) error {
 	switch {
 	case p.Method == Part_METHOD_UNSPECIFIED:
 		return errors.New("no method")
-	case p.Method != Part_FULL && p.Method != Part_CONTENT && m.Base == nil:
-		return fmt.Errorf("method %s without a base", p.Method)
 	case p.Method == Part_IDENTITY && (len(p.Identity) == 0 || p.NewBytes != 0):
 		return errors.New("method IDENTITY without an identity, or with new bytes")
 	case p.MovedBytes > p.Size:
@@ -89,7 +168,7 @@ func checkEmpty(p *Part) error {
 	return nil
 }
 
-func checkSegments(m *Manifest, p *Part) error {
+func checkSegments(p *Part) error {
 	if p.Size == 0 {
 		if len(p.Segments) != 0 {
 			return fmt.Errorf("empty, with %d segments", len(p.Segments))
@@ -100,32 +179,27 @@ func checkSegments(m *Manifest, p *Part) error {
 		return fmt.Errorf("%d bytes in %d segments of %d", p.Size, len(p.Segments), p.SegmentSize)
 	}
 	for i, s := range p.Segments {
-		if err := checkSegment(s, m.Objects, SegmentLength(p, i)); err != nil {
+		if err := checkSegment(s, SegmentLength(p, i)); err != nil {
 			return fmt.Errorf("segment %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func checkSegment(s *Segment, objects []*Object, length uint64) error {
+func checkSegment(s *Segment, length uint64) error {
 	switch w := s.Where.(type) {
 	case *Segment_Inline:
 		if len(w.Inline.GetPacks()) != 0 || len(s.Objects) != 0 || s.Delta != nil || len(s.Used) != 0 {
 			return errors.New("inline, and names packs")
 		}
-		return checkTable(w.Inline, length, objects)
+		return checkCovers(w.Inline, length)
 	case *Segment_Stored:
-		if err := checkLocation(w.Stored, objects); err != nil {
+		if err := checkLocation(w.Stored); err != nil {
 			return err
 		}
 		if s.Delta != nil {
-			if err := checkLocation(s.Delta, objects); err != nil {
+			if err := checkLocation(s.Delta); err != nil {
 				return fmt.Errorf("delta: %w", err)
-			}
-		}
-		for _, o := range s.Objects {
-			if uint64(o) >= uint64(len(objects)) {
-				return fmt.Errorf("object %d of %d", o, len(objects))
 			}
 		}
 		return checkUsed(s, length)
@@ -147,14 +221,8 @@ func checkUsed(s *Segment, length uint64) error {
 	return nil
 }
 
-func checkLocation(l *Location, objects []*Object) error {
-	if uint64(l.GetObject()) >= uint64(len(objects)) {
-		return fmt.Errorf("object %d of %d", l.GetObject(), len(objects))
-	}
-	if err := checkRow(l.GetStored(), l.GetRaw(), len(l.GetHash())); err != nil {
-		return err
-	}
-	return checkPlace(objects[l.GetObject()], l.GetOffset(), l.GetStored())
+func checkLocation(l *Location) error {
+	return checkRow(l.GetStored(), l.GetRaw(), len(l.GetHash()))
 }
 
 // checkRow checks what a table or index says of a frame by itself.

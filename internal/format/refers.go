@@ -21,11 +21,11 @@ func ManifestRefers(b []byte) ([]Nonce, error) {
 		}
 		all = s.Refers
 	} else {
-		m, err := DecodeManifest(b, nil)
+		m, err := DecodeManifest(b, nil, NewPartList(nil))
 		if err != nil {
 			return nil, err
 		}
-		all = refers(m)
+		all = refers(m.Manifest)
 	}
 	nonces := make([]Nonce, len(all)/NonceSize)
 	for i := range nonces {

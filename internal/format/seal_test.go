@@ -131,7 +131,7 @@ func TestWithoutTheKey(t *testing.T) {
 			var err error
 			switch b[8] {
 			case 'M':
-				_, err = DecodeManifest(b, ring)
+				_, err = decodeWhole(b, ring)
 			case 'W':
 				_, err = DecodeHandle(b, ring)
 			case 'P':
@@ -183,7 +183,7 @@ func TestManifestRefers(t *testing.T) {
 	m, pack := goldenSealed(t)
 	for _, others := range [][]byte{nil, nonce(0x55), slices.Concat(nonce(0xdd), nonce(0x55)), slices.Concat(nonce(0x55), nonce(0xdd), nonce(0xde))} {
 		b := must(envelope(KindManifest, raw(t, m), pack, goldenSealing(), others))(t)
-		_, err := DecodeManifest(b, goldenRing())
+		_, err := decodeWhole(b, goldenRing())
 		wantOne(t, err, ErrCorrupt, "disagree about what it refers to")
 	}
 	_, err = ManifestRefers(must(envelope(KindManifest, nil, nil, goldenSealing(), slices.Concat(nonce(2), nonce(1))))(t))
@@ -243,21 +243,21 @@ func TestSealingNamesAllKeys(t *testing.T) {
 	m.Objects[1].DataKey = nonce(0x01)
 	other := &WrappedKey{Id: nonce(0x01), Wrapped: []byte("x")}
 	s := goldenSealing()
-	_, err := EncodeManifest(m, pack, s)
+	_, err := encodeWhole(m, pack, s)
 	wantOne(t, err, ErrInvalid, "not among this object's")
 	s.Keys = []*WrappedKey{goldenKey().Wrapped(), other, other}
-	b := must(EncodeManifest(m, pack, s))(t)
+	b := must(encodeWhole(m, pack, s))(t)
 	if keys := must(WrappedKeys(b))(t); len(keys) != 2 || !proto.Equal(keys[0], other) {
 		t.Errorf("keys %v", keys)
 	}
-	if got := must(DecodeManifest(b, goldenRing()))(t); !proto.Equal(got, m) {
+	if got := must(decodeWhole(b, goldenRing()))(t); !proto.Equal(got, m) {
 		t.Errorf("got %v", got)
 	}
-	_, err = EncodeManifest(m, pack, nil)
+	_, err = encodeWhole(m, pack, nil)
 	wantOne(t, err, ErrInvalid, "is sealed with data key")
 	m, pack = goldenSealed(t)
 	m.Objects[0].DataKey = nil
-	_, err = EncodeManifest(m, pack, goldenSealing())
+	_, err = encodeWhole(m, pack, goldenSealing())
 	wantOne(t, err, ErrInvalid, "not sealed as its object says")
 }
 

@@ -53,7 +53,7 @@ func TestHostileMessagesStayBounded(t *testing.T) {
 }
 
 func decodeManifestBody(b []byte) error {
-	_, err := DecodeManifest(seal(KindManifest, b, nil), nil)
+	_, err := decodeWhole(seal(KindManifest, b, nil), nil)
 	return err
 }
 func decodeHeadBody(b []byte) error  { _, err := DecodeHead(seal(KindHead, b, nil)); return err }
@@ -78,9 +78,9 @@ func TestHonestMessagesFit(t *testing.T) {
 			Reason: "nothing to compare with", NewBytes: 1, SegmentSize: 16 << 20, Chunks: 1, Segments: []*Segment{{Where: &Segment_Inline{Inline: table}}}})
 	}
 	for name, m := range map[string]*Manifest{"directories": dirs, "files of one byte": files} {
-		b := must(EncodeManifest(m, nil, nil))(t)
+		b := must(encodeWhole(m, nil, nil))(t)
 		checkAllocated(t, len(b), func() {
-			if _, err := DecodeManifest(b, nil); err != nil {
+			if _, err := DecodeManifest(b, nil, NewPartList(nil)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -159,12 +159,18 @@ func TestEncodersRefuse(t *testing.T) {
 	wantOne(t, err, ErrInvalid, "pin of kind 9")
 	m := goldenStored(t)
 	m.Metadata = []*Entry{{Key: "\xff"}}
-	_, err = EncodeManifest(m, nil, nil)
+	_, err = encodeWhole(m, nil, nil)
 	wantOne(t, err, ErrInvalid, "UTF-8")
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 100, protowire.VarintType), 1)
 	m = goldenStored(t)
-	m.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 100, protowire.VarintType), 1))
-	if _, err = EncodeManifest(m, nil, nil); err == nil {
-		t.Error("an unknown field was written")
+	m.Objects[0].ProtoReflect().SetUnknown(unknown)
+	if _, err = encodeWhole(m, nil, nil); err == nil {
+		t.Error("an object with an unknown field was written")
+	}
+	m = goldenStored(t)
+	m.Parts[0].ProtoReflect().SetUnknown(unknown)
+	if _, err = encodeWhole(m, nil, nil); err == nil {
+		t.Error("a part with an unknown field was written")
 	}
 	if !proto.Equal(goldenStored(t), goldenStored(t)) {
 		t.Error("the fixture is not the same twice")
