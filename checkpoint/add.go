@@ -10,7 +10,8 @@ import (
 	"github.com/tidemark-go/tidemark/internal/format"
 )
 
-// Add saves a stream as the part name. It returns when r is read; uploads go on behind.
+// Add saves a stream as the part name. It returns when r is read; uploads go on behind. Of streams that are added at once, as many are read at a time as
+// the memory budget has workspaces for; the others wait for their turn. It is best if nobody feeds two of them in turn: see docs/operations.md.
 func (w *Writer) Add(name string, r io.Reader, opts ...PartOption) error {
 	choose, err := chooserOf(opts)
 	if err != nil {

@@ -7,35 +7,34 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 
 	"github.com/tidemark-go/tidemark/internal/format"
 )
-
-// chunkerBuffers are beyond the memory budget, like the workspaces of streams: see workers.extra.
-var chunkerBuffers = sync.Pool{New: func() any { b := make([]byte, chunkerBuffer); return &b }}
 
 // saveByContent reads r to its end and cuts it by its content. Of a chunk of which most pages are what the base has at their place, the
 // other pages are packed; so a stream of pages that change in place costs no more than by pages. Any other chunk is referred to where the base's part has it,
 // or this part has had it just now, and packed as a whole if neither has. With alone it is cut only: then the tables have no page hashes and are a fifteenth as large.
 func (w *Writer) saveByContent(ctx context.Context, part, was *format.Part, r io.Reader, alone bool) error {
-	ws, put := w.job.store.workers.extra()
-	defer put()
-	n, err := io.ReadFull(r, ws.read[:minChunk+1])
+	ws, err := w.job.store.workers.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.job.store.workers.put(ws)
+	r = w.job.store.workers.reader(r)
+	buf := ws.cutting()
+	n, err := io.ReadFull(r, buf[:minChunk+1])
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return w.saveStream(ctx, part, was, bytes.NewReader(ws.read[:n])) // not more than one chunk: pages can only be better
+		return w.saveStreamIn(ctx, ws, part, was, bytes.NewReader(buf[:n])) // not more than one chunk: pages can only be better
 	case err != nil:
 		return err
 	}
-	buf := chunkerBuffers.Get().(*[]byte)
-	defer chunkerBuffers.Put(buf)
 	if was != nil && was.SegmentSize != segmentSize {
 		was = nil
 	}
 	part.Method, part.SegmentSize = format.Part_CONTENT, segmentSize
 	c := &contentSaver{w: w, ctx: ctx, part: part, was: was, alone: alone, known: newChunkIndex(w, was)}
-	c.cut = chunker{r: io.MultiReader(bytes.NewReader(bytes.Clone(ws.read[:n])), r), buf: *buf}
+	c.cut = chunker{r: r, buf: buf, end: n}
 	for i := range c.open {
 		c.open[i].segmentSaver = w.newSegmentSaver(ctx, ws, part, was)
 	}

@@ -26,8 +26,16 @@ type source interface {
 
 // saveStream reads r to its end and fills in the part's size, segments and figures.
 func (w *Writer) saveStream(ctx context.Context, part, was *format.Part, r io.Reader) error {
-	ws, put := w.job.store.workers.extra()
-	defer put()
+	ws, err := w.job.store.workers.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.job.store.workers.put(ws)
+	return w.saveStreamIn(ctx, ws, part, was, w.job.store.workers.reader(r))
+}
+
+// saveStreamIn is saveStream with a workspace.
+func (w *Writer) saveStreamIn(ctx context.Context, ws *workspace, part, was *format.Part, r io.Reader) error {
 	part.SegmentSize = segmentSize
 	s := w.onlySegmentSaver(ctx, ws, part, was)
 	for eof := false; !eof; {
