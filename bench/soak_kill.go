@@ -23,22 +23,19 @@ func (s *soakStage) kill(period, ctx context.Context) {
 	for {
 		after := s.plan.Life/4 + rand.N(s.plan.Life)
 		life, cancel := context.WithTimeout(period, after)
-		err := s.killedLife(life, ctx, period, referee)
+		killed, err := s.killedLife(life, ctx, period, referee)
 		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
+		if err != nil && ctx.Err() == nil {
 			s.object(soak.Hang, killedSuffix, "a process of jobs that are killed: %v", err)
-			return
-		case period.Err() != nil:
+		}
+		if !killed || ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-// killedLife is one such process. At the end of life it is killed, unless the whole period is over.
-func (s *soakStage) killedLife(life, ctx, period context.Context, referee *soak.Referee) error {
+// killedLife is one such process. At the end of life it is killed, unless the whole period is over: then it has its last look.
+func (s *soakStage) killedLife(life, ctx, period context.Context, referee *soak.Referee) (killed bool, err error) {
 	plan := s.plan
 	plan.Suffix, plan.Alone = killedSuffix, true
 	plan.Known = nil
@@ -47,7 +44,7 @@ func (s *soakStage) killedLife(life, ctx, period context.Context, referee *soak.
 	}
 	p, err := s.work(ctx, plan, killedKinds, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	type end struct {
 		done *jobsDone
@@ -61,7 +58,6 @@ func (s *soakStage) killedLife(life, ctx, period context.Context, referee *soak.
 		ended <- e
 	}()
 	var e end
-	killed := false
 	select {
 	case e = <-ended:
 		e.err = errors.Join(fmt.Errorf("it ended early: %w", e.err), p.errors.err())
@@ -80,17 +76,17 @@ func (s *soakStage) killedLife(life, ctx, period context.Context, referee *soak.
 	if killed {
 		s.report.Kills++
 		s.killed.add(e.work)
-		return nil
+		return true, nil
 	}
 	if e.done == nil {
-		return errors.Join(e.err, waited)
+		return false, errors.Join(e.err, waited)
 	}
 	s.killed.add(e.done.Work)
 	s.report.Audits = append(s.report.Audits, e.done.Audits...)
 	if e.done.Error != "" {
-		return errors.New(e.done.Error)
+		return false, errors.New(e.done.Error)
 	}
-	return waited
+	return false, waited
 }
 
 // remember takes what such a process says until it is done or gone.
