@@ -12,7 +12,8 @@ import (
 )
 
 // killedKinds are the jobs that live in processes which are killed, and killedSuffix ends their names.
-var killedKinds = []string{soak.KindFiles, soak.KindStreams, soak.KindWorkers}
+// The one that is encrypted is here: it needs a store of its own, and the process under test has one, as it should.
+var killedKinds = []string{soak.KindFiles, soak.KindStreams, soak.KindWorkers, soak.KindSealed}
 
 const killedSuffix = "-killed"
 

@@ -71,7 +71,7 @@ func (s *soakStage) run(ctx context.Context) (err error) {
 	for _, kind := range killedKinds {
 		plan.Others = append(plan.Others, kind+killedSuffix)
 	}
-	jobs, err := s.work(ctx, plan, soak.Kinds(), group, slices.Concat(soak.Kinds(), plan.Others)...)
+	jobs, err := s.work(ctx, plan, soak.Plain(), group, slices.Concat(soak.Plain(), plan.Others)...)
 	if err != nil {
 		return err
 	}

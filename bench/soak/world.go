@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,12 +41,15 @@ type Plan struct {
 	Known    []Note        `json:"known,omitempty"` // the histories of the jobs
 }
 
-// Kinds are all kinds of jobs.
+// Kinds are all kinds of jobs, those that need a key last.
 func Kinds() []string {
 	return []string{KindFiles, KindPages, KindAppend, KindContent, KindStreams, KindWorkers, KindSealed}
 }
 
-// memoryBudget is that of each store. There are two for good, and one more for an owner that comes as from another process.
+// Plain are the kinds that share one store without a key.
+func Plain() []string { return Kinds()[:6] }
+
+// memoryBudget is that of each store. There is one for good, a second if there is a key, and one more for an owner that comes as from another process.
 const memoryBudget = 16 << 20
 
 // keepLast is what jobs retain beside what is tagged or leased.
@@ -100,8 +104,10 @@ func Open(ctx context.Context, plan Plan, referee *Referee) (_ *World, err error
 	if w.plain, err = w.open(ctx, false); err != nil {
 		return nil, err
 	}
-	if w.sealed, err = w.open(ctx, true); err != nil {
-		return nil, err
+	if slices.Contains(plan.Kinds, KindSealed) {
+		if w.sealed, err = w.open(ctx, true); err != nil {
+			return nil, err
+		}
 	}
 	for _, kind := range plan.Kinds {
 		j := &job{name: kind + plan.Suffix, state: State{plan.Seed, kind}, store: w.plain}
@@ -131,11 +137,7 @@ func (w *World) open(ctx context.Context, sealed bool) (*tidemark.Store, error) 
 // repeated.
 func (w *World) Create(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		store := w.plain
-		if name == KindSealed {
-			store = w.sealed
-		}
-		owner, err := store.Acquire(ctx, name, nil)
+		owner, err := w.plain.Acquire(ctx, name, nil) // those that are to be encrypted begin so with their first save
 		if err != nil {
 			return err
 		}
