@@ -46,10 +46,13 @@ func (row faultRow) patience(k int) time.Duration {
 	return 20 * time.Second
 }
 
-// deadline is the caller's.
-func (row faultRow) deadline() time.Duration {
-	if row.endless {
+// deadline is the caller's: the source of tokens is asked until then, whatever the store's patience.
+func (row faultRow) deadline(k int) time.Duration {
+	switch {
+	case row.endless:
 		return 300 * time.Millisecond
+	case k == 0 && row.match.Server == emulator.ServerMetadata:
+		return 2 * time.Second
 	}
 	return 30 * time.Second
 }

@@ -23,7 +23,7 @@ const (
 	// mostRequests is more than any operation sends undisturbed.
 	mostRequests = 40
 	// cellsAtOnce is high because most of them wait.
-	cellsAtOnce = 24
+	cellsAtOnce = 96
 )
 
 // TestFaultsTimesOperations runs every operation under every fault: at each single request, and at all of them. The outcome is the one that the table names. Whatever
@@ -67,8 +67,11 @@ func (row faultRow) try(t *testing.T, op operation, root string) (err error) {
 		return err
 	}
 	step := 1
-	if row.simple {
+	switch {
+	case row.simple:
 		step = 3
+	case row.endless: // each of them takes seconds
+		step = 2
 	}
 	for k := 1; ; k += step {
 		fired, err := b.cell(row, op, k)
@@ -153,7 +156,7 @@ func (b *bench) cell(row faultRow, op operation, k int) (fired bool, err error) 
 	if err := b.cloud.SetFaults(fault); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), row.deadline())
+	ctx, cancel := context.WithTimeout(b.t.Context(), row.deadline(k))
 	opErr := op.run(ctx, at)
 	cancel()
 	fired = b.cloud.Faults().Fired()["it"] > 0

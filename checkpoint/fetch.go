@@ -256,6 +256,7 @@ func (c *Checkpoint) frame(ctx context.Context, o *format.Object, want format.Ch
 	if err == nil {
 		return content, nil
 	}
+	c.job.store.cache.forgetRange(format.Nonce(o.Nonce), want.Offset, uint64(want.Stored))
 	if rerr := c.readPack(ctx, o, want.Offset, b, part); rerr != nil {
 		return nil, rerr
 	}
@@ -270,6 +271,12 @@ func (c *Checkpoint) frame(ctx context.Context, o *format.Object, want format.Ch
 func (c *Checkpoint) openPack(ctx context.Context, o *format.Object, off, n uint64) (io.ReadCloser, error) {
 	if pack := c.packInBody(o); uint64(len(pack)) >= off+n {
 		return io.NopCloser(bytes.NewReader(pack[off : off+n])), nil
+	}
+	if s := c.cached(ctx, o, off, n); s != nil {
+		if err := s.open(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
 	}
 	key, at := c.locate(o)
 	s := c.job.store.objects.Stream(ctx, key, at+int64(off), int64(n))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ type Checkpoint struct {
 	retained *format.Retained
 	info     Info
 	body     []byte // the manifest object, if HEAD carried it along
+	past     bool   // packs are read past the cache
 }
 
 // Info is what HEAD says of it.
@@ -243,6 +245,13 @@ func (c *Checkpoint) readPack(ctx context.Context, o *format.Object, off uint64,
 		return nil
 	}
 	key, at := c.locate(o)
+	if s := c.cached(ctx, o, off, uint64(len(b))); s != nil {
+		defer func() { _ = s.Close() }() // only gives back what it has
+		if _, err := io.ReadFull(s, b); err != nil {
+			return c.explain(ctx, err, part, key)
+		}
+		return nil
+	}
 	if err := c.job.store.objects.ReadRange(ctx, key, at+int64(off), b); err != nil {
 		return c.explain(ctx, err, part, key)
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	HeadInterval time.Duration
 	// RetryFor is how long one request is tried again while the store is unavailable. Default 2 minutes.
 	RetryFor time.Duration
+	// PackCache keeps what is read of packs in a local directory. Default: nothing is kept.
+	PackCache PackCache
 	// Keeper, if set, has everything encrypted that is saved, with data keys that it wraps, and opens what was. HEAD stays in the clear: it holds figures, tags and
 	// the owner's name, nothing of the state. So do names of jobs and workers, and the sizes of objects. A job that is encrypted stays so: see docs/operations.md.
 	Keeper Keeper
@@ -87,6 +89,7 @@ type Store struct {
 	keyring   *keyring
 	manifests *manifestCache
 	tables    *tableCache
+	cache     *packCache // nil: none
 
 	mu       sync.Mutex
 	headNext map[string]time.Time // by job: when its HEAD may be written again
@@ -158,7 +161,12 @@ func newStore(s objstore.Store, doubtful bool, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	cache, err := openPackCache(o.PackCache)
+	if err != nil {
+		return nil, err
+	}
 	return &Store{
+		cache:   cache,
 		keyring: keys,
 		objects: objstore.NewRetrying(s, &objstore.RetryOptions{MaxElapsed: o.RetryFor, Concurrency: o.Concurrency}),
 		raw:     s, doubtful: doubtful, opts: o, buffers: newBuffers(share.packSize, share.packs), workers: newWorkers(share.workers), codec: codec, manifests: manifests, tables: tables,
@@ -172,7 +180,7 @@ func (s *Store) String() string { return s.objects.String() }
 // Close releases the store's connections, and wipes the data keys that it has open.
 func (s *Store) Close() error {
 	s.keyring.wipe()
-	return s.objects.Close()
+	return errors.Join(s.objects.Close(), s.cache.close())
 }
 
 // Jobs yields the names of the store's jobs in order, removed ones left out, at the price of one listing and one GET per job.

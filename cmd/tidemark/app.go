@@ -26,6 +26,7 @@ type app struct {
 	keyURL               string // may be the key itself: never printed
 	encryptedOnly        bool
 	job                  string // --job of the verbs that have it
+	packCache            checkpoint.PackCache
 
 	resultPrinted bool // the JSON document is out and says itself that something is wrong
 	dataOnStdout  bool // standard output is the data's own: JSON about an error goes to standard error
@@ -70,7 +71,7 @@ func (a *app) action(do func(ctx context.Context, args []string) error) func(*co
 // withStore opens the store, hands it to do, and closes it.
 func (a *app) withStore(ctx context.Context, storeURL string, do func(*tidemark.Store) error) error {
 	opts := &tidemark.Options{EncryptionKeyURL: cmp.Or(a.keyURL, os.Getenv("TIDEMARK_KEY_URL"))}
-	opts.EncryptedOnly = a.encryptedOnly
+	opts.EncryptedOnly, opts.PackCache = a.encryptedOnly, a.packCache
 	if a.verbose {
 		opts.Logger = slog.New(slog.NewTextHandler(a.err, nil))
 	}
@@ -137,4 +138,10 @@ func (a *app) selectJob(ctx context.Context, store *tidemark.Store) (string, err
 // jobFlag adds --job to a verb.
 func (a *app) jobFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&a.job, "job", "j", "", "the job (default TIDEMARK_JOB, or the store's only job)")
+}
+
+// packCacheFlags adds --pack-cache to a verb that reads state.
+func (a *app) packCacheFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.packCache.Dir, "pack-cache", "", "keep what is fetched in this directory, closed to others, for the next time")
+	cmd.Flags().Var((*byteSize)(&a.packCache.MaxBytes), "pack-cache-size", "how much is kept there, e.g. 10GiB (default 1GiB)")
 }

@@ -23,6 +23,7 @@ error, since standard output is the part's.`,
 	cmd.Flags().Int64Var(&offset, "offset", 0, "start at this byte")
 	cmd.Flags().Int64Var(&length, "length", -1, "print at most this many bytes (default all)")
 	a.jobFlag(cmd)
+	a.packCacheFlags(cmd)
 	return storeVerb(a, cmd, func(ctx context.Context, storeURL string, rest []string) error {
 		a.dataOnStdout = true
 		if offset < 0 || (length < 0 && cmd.Flags().Changed("length")) {

@@ -48,6 +48,7 @@ the same checkpoint that was interrupted, and keeps what it has if it is interru
 	cmd.Flags().BoolVar(&opts.Delete, "delete", false, "with --update: remove what the checkpoint does not hold")
 	cmd.Flags().BoolVar(&opts.Resume, "resume", false, "go on with an interrupted restore; keep what is fetched if this one fails")
 	a.jobFlag(cmd)
+	a.packCacheFlags(cmd)
 	return storeVerb(a, cmd, func(ctx context.Context, storeURL string, rest []string) error {
 		if opts.Delete && !opts.Update {
 			return usagef("--delete needs --update").hinted("add --update, or leave --delete out")

@@ -35,7 +35,7 @@ var saveMutants = []mutant{
 		return info, true,`, `	if false {
 		return info, true,`, "take a handle after the save has ended", ""},
 	{"handle.go", `i >= 0 && is(at.head.Retained[i])`, `i >= 0`, "take any checkpoint of the base's number for a worker's base", "a number belongs to one manifest for ever"},
-	{"handle.go", `if _, ok := w.parts[string(p.Name)]; ok {`, `if false {`, "take a worker's part though there is one of its name",
+	{"handle.go", `if w.parts.has(string(p.Name)) {`, `if false {`, "take a worker's part though there is one of its name",
 		"the parts of simulated workers have names of their own; worker_test.go has others"},
 	{"handle.go", `if !proto.Equal(o, known[format.Nonce(o.Nonce)]) {`, `if false {`, "a handle may refer to packs that its base does not have",
 		"a worker of this package makes no such handle; worker_test.go forges some"},
