@@ -18,6 +18,9 @@ import (
 
 // Everything in seconds, in processes as it is in an hour: what is promised holds, and the report says so.
 func TestSoak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: under the race detector a process does not fit into the memory that it is given here")
+	}
 	out := t.TempDir()
 	var progress bytes.Buffer
 	report, err := RunSoak(t.Context(), &SoakOptions{For: 8 * time.Second, Seed: 5, Pace: 100 * time.Millisecond, Dir: t.TempDir(), Out: out, Progress: &progress, swift: true})

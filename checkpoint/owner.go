@@ -208,6 +208,7 @@ func (o *Owner) commitHead(ctx context.Context, w *Writer, r *format.Retained, b
 	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	delete(o.active, w) // before the next commit has its turn: the base of a save that has ended is needed no more
 	if err != nil {
 		if errors.Is(err, ErrFenced) {
 			o.stopped = err

@@ -91,7 +91,7 @@ func TestOwnUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, &sidecar.Options{Upstream: l.Addr().String(), Patience: 300 * time.Millisecond})
+	s := start(t, &sidecar.Options{Upstream: l.Addr().String(), Patience: 1500 * time.Millisecond})
 	serve(t, s, l)
 	resp, body := request(t, l.Addr().String(), root+"project/project-id", nil)
 	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "Loop Detected") {
