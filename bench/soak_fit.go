@@ -7,12 +7,12 @@ import (
 const (
 	// settling is the share of a run that is not fitted: caches, pools and buffers fill.
 	settling = 0.2
-	// slopeOver is what growth is stated for, and longEnough from when on a run tells of it. A shorter run tells of itself alone.
+	// slopeOver is what growth is stated for, and longEnough from when on a run tells of it. Of a shorter one, an episode may fill a good part: its growth is shown and not judged, and
+	// what leaks is found when the stores are closed.
 	slopeOver  = 3600.0
 	longEnough = 1800.0
-	// mayGrow is the share of the mean that growth may reach; in a short run, of which an episode may fill a good part, all of it: a leak in each save or restore is more.
-	mayGrow      = 0.05
-	mayGrowShort = 1.0
+	// mayGrow is the share of the mean that growth may reach.
+	mayGrow = 0.05
 )
 
 // SoakCurve is a line fitted to samples, and the bound that it was held against.
@@ -24,7 +24,7 @@ type SoakCurve struct {
 	PerHour float64 `json:"per_hour"`
 	Over    float64 `json:"over_seconds"` // what growth is for: an hour, or the fitted part of a short run
 	Growth  float64 `json:"growth"`
-	Bound   float64 `json:"bound"`
+	Bound   float64 `json:"bound"` // zero: the run is too short for one
 	Kept    bool    `json:"kept"`
 }
 
@@ -78,12 +78,13 @@ func (k *SoakCurve) fit(points [][2]float64, least float64) {
 	}
 	slope := theilSen(points)
 	k.PerHour = slope * 3600
-	share := mayGrowShort
-	if k.Over = points[len(points)-1][0] - points[0][0]; k.Over >= longEnough {
-		k.Over, share = slopeOver, mayGrow
+	if k.Over = points[len(points)-1][0] - points[0][0]; k.Over < longEnough {
+		k.Growth, k.Kept = slope*k.Over, true
+		return
 	}
+	k.Over = slopeOver
 	k.Growth = slope * k.Over
-	k.Bound = max(share*k.Mean, least)
+	k.Bound = max(mayGrow*k.Mean, least)
 	k.Kept = k.Growth <= k.Bound
 }
 

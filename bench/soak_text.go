@@ -11,8 +11,8 @@ import (
 )
 
 // soakNoise says how to read the report.
-const soakNoise = "Growth is the slope of a line through the samples after the first fifth (Theil and Sen: the median of the slopes between all pairs), for an hour; of a run of " +
-	"less than half an hour, for itself. It may be 5 % of the mean (the mean itself in a short run), or what chance makes of a small number. Everything that could have been wrong is counted, the rest is not interesting."
+const soakNoise = "Growth is the slope of a line through the samples after the first fifth (Theil and Sen: the median of the slopes between all pairs), for an hour. It may be 5 % of the mean, or " +
+	"what chance makes of a small number; of less than half an hour it is not judged. Everything that could have been wrong is counted, the rest is not interesting."
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
@@ -90,11 +90,14 @@ func curveTable(title, about string, curves []SoakCurve, judged bool) table {
 	for _, c := range curves {
 		row := []string{c.Name, c.format(c.Mean), c.format(c.Highest), c.format(c.Growth), c.format(c.PerHour)}
 		if judged {
-			verdict := "kept"
-			if !c.Kept {
-				verdict = "BROKEN"
+			switch {
+			case c.Kept && c.Bound == 0:
+				row = append(row, "", "too short a run to tell")
+			case c.Kept:
+				row = append(row, c.format(c.Bound), "kept")
+			default:
+				row = append(row, c.format(c.Bound), "BROKEN")
 			}
-			row = append(row, c.format(c.Bound), verdict)
 		}
 		t.rows = append(t.rows, row)
 	}
