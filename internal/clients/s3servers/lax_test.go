@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidemark-go/tidemark/checkpoint"
 )
@@ -163,7 +164,7 @@ func TestServersThatBreakAPromiseAreRefused(t *testing.T) {
 					return err
 				},
 			} {
-				s, err := checkpoint.Open(t.Context(), "s3://acme/flows?endpoint="+url.QueryEscape(at.Endpoint), nil)
+				s, err := checkpoint.Open(t.Context(), "s3://acme/flows?endpoint="+url.QueryEscape(at.Endpoint), &checkpoint.Options{RetryFor: time.Second})
 				if err != nil {
 					t.Fatal(err)
 				}
