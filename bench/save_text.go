@@ -20,13 +20,7 @@ func (r *SaveReport) WriteText(w io.Writer) error {
 	writeFacts(&b, r.facts())
 	fmt.Fprintf(&b, "\n%s\n\n", saveNoise)
 	columns(&b, nil, r.legend())
-	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n%s: %s\n\n", t.title, t.about)
-		columns(&b, t.header, t.rows)
-		for _, note := range t.notes {
-			fmt.Fprintf(&b, "  %s\n", note)
-		}
-	}
+	writeTables(&b, r.tables())
 	_, err := io.WriteString(w, b.String())
 	return err
 }

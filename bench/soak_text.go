@@ -140,13 +140,7 @@ func (r *SoakReport) WriteText(w io.Writer) error {
 	var b strings.Builder
 	writeFacts(&b, r.facts())
 	fmt.Fprintf(&b, "\n%s\n", soakNoise)
-	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n%s: %s\n\n", t.title, t.about)
-		columns(&b, t.header, t.rows)
-		for _, note := range t.notes {
-			fmt.Fprintf(&b, "  %s\n", note)
-		}
-	}
+	writeTables(&b, r.tables())
 	_, err := io.WriteString(w, b.String())
 	return err
 }

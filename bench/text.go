@@ -45,6 +45,17 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
+// writeTables writes tables with what they are about and their notes.
+func writeTables(b *strings.Builder, tables []table) {
+	for _, t := range tables {
+		fmt.Fprintf(b, "\n%s: %s\n\n", t.title, t.about)
+		columns(b, t.header, t.rows)
+		for _, note := range t.notes {
+			fmt.Fprintf(b, "  %s\n", note)
+		}
+	}
+}
+
 func writeFacts(b *strings.Builder, facts [][2]string) {
 	for _, row := range facts {
 		fmt.Fprintf(b, "%-10s  %s\n", row[0], row[1])

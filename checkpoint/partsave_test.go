@@ -261,7 +261,7 @@ func TestLargeFileThatChangesWhileSaved(t *testing.T) {
 // 20,000 small files are saved with bounded requests, and again with none of their bytes.
 func TestManySmallFiles(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes 20,000 files")
+		t.Skip("writes 20,000 files; without -short")
 	}
 	dir := t.TempDir()
 	for i := range 20_000 {

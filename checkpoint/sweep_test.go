@@ -178,7 +178,7 @@ func TestCollectStopsWhenNothingCanBeDeleted(t *testing.T) {
 // TestCollectAtScaleFromAServer lists and deletes through the real client.
 func TestCollectAtScaleFromAServer(t *testing.T) {
 	if testing.Short() {
-		t.Skip("100,000 objects on a server take seconds")
+		t.Skip("100,000 objects on a server take seconds; without -short")
 	}
 	h := emulator.NewStorage(nil)
 	cloud := emulator.Start(t, &emulator.Options{StorageHandler: func(func(string) error) http.Handler { return h }})

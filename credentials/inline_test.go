@@ -9,7 +9,7 @@ import (
 // A call costs as much again as the load that a hot Get is, so the compiler has to inline it.
 func TestGetIsInlined(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: this runs the compiler")
+		t.Skip("runs the compiler; without -short")
 	}
 	said, err := exec.CommandContext(t.Context(), "go", "build", "-gcflags=-m", ".").CombinedOutput()
 	if err != nil {

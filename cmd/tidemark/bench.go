@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"time"
 
@@ -112,8 +113,17 @@ func (a *app) benchToken(ctx context.Context, f benchFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.html != "" {
-		if err := report.WriteHTMLFile(f.html); err != nil {
+	return a.printReport(report, f.html)
+}
+
+// printReport prints what was measured, and writes its page if there is to be one.
+func (a *app) printReport(report interface {
+	WriteText(io.Writer) error
+	WriteJSON(io.Writer) error
+	WriteHTMLFile(string) error
+}, page string) error {
+	if page != "" {
+		if err := report.WriteHTMLFile(page); err != nil {
 			return err
 		}
 	}

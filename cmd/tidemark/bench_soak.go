@@ -60,17 +60,7 @@ func (a *app) benchSoak(ctx context.Context, f soakFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.html != "" {
-		if err := report.WriteHTMLFile(f.html); err != nil {
-			return err
-		}
-	}
-	if a.json {
-		err = report.WriteJSON(a.out)
-	} else {
-		err = report.WriteText(a.out)
-	}
-	if err != nil || report.OK {
+	if err := a.printReport(report, f.html); err != nil || report.OK {
 		return err
 	}
 	a.resultPrinted = true
