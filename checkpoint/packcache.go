@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -144,14 +145,28 @@ func (c *packCache) read(pack format.Nonce, block uint64, b []byte) bool {
 	if !ok {
 		return false
 	}
-	if got, err := c.dir.ReadFile(name); err == nil && len(got) == len(b) {
-		copy(b, got)
+	if c.fill(name, b) {
 		now := time.Now()
 		_ = c.dir.Chtimes(name, now, now) // for the next process, which has to know what was used last
 		return true
 	}
 	c.forget(pack, block)
 	return false
+}
+
+// fill reads a file that has to be as long as b.
+func (c *packCache) fill(name string, b []byte) bool {
+	f, err := c.dir.Open(name)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	i, err := f.Stat()
+	if err != nil || i.Size() != int64(len(b)) {
+		return false
+	}
+	_, err = io.ReadFull(f, b)
+	return err == nil
 }
 
 // write keeps a block, if the disk has room.

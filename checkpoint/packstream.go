@@ -32,7 +32,7 @@ var blocks = sync.Pool{New: func() any { b := make([]byte, cacheBlock); return &
 
 // cached returns a stream through the store's cache; nil if nothing of the pack is kept: there is no cache, or this reader is to see the store itself.
 func (c *Checkpoint) cached(ctx context.Context, o *format.Object, off, n uint64) *packStream {
-	if c.past || c.job.store.cache == nil || o.Embedded {
+	if c.pastCache || c.job.store.cache == nil || o.Embedded {
 		return nil
 	}
 	key, _ := c.locate(o)

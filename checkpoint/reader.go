@@ -16,11 +16,11 @@ import (
 
 // Checkpoint is a committed, immutable set of parts. Safe for concurrent use.
 type Checkpoint struct {
-	job      *Job
-	retained *format.Retained
-	info     Info
-	body     []byte // the manifest object, if HEAD carried it along
-	past     bool   // packs are read past the cache
+	job       *Job
+	retained  *format.Retained
+	info      Info
+	body      []byte // the manifest object, if HEAD carried it along
+	pastCache bool   // packs are read of the store itself
 }
 
 // Info is what HEAD says of it.

@@ -46,7 +46,7 @@ type target struct {
 
 func (c chosen) target() *target {
 	part := c.name
-	if part != string(c.Name) {
+	if part != string(c.Name) { // hardly ever: one string serves for both
 		part = string(c.Name)
 	}
 	t := &target{

@@ -225,7 +225,7 @@ func (v *verifier) manifests(ctx context.Context, h *format.Head, retained []*fo
 		for _, p := range m.Parts.All() {
 			v.progress.Total.Add(int64(p.Size))
 		}
-		c.past = true
+		c.pastCache = true
 		out = append(out, loaded{c, m})
 	}
 	return out, nil
